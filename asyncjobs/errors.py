@@ -1,0 +1,191 @@
+"""Every error that asyncjobs raises, one class per thing a caller can act on.
+
+    AsyncjobsError
+    ├── OptionError                 a setting or option that can't be right (also a ValueError)
+    ├── DefinitionError             a job declared wrongly (also a TypeError)
+    ├── CallError                   arguments that don't fit the job's signature (also a TypeError)
+    ├── UnknownJob                  no definition of that name in the registry
+    ├── SerializationError          a value that can't be packed or unpacked
+    │   └── PayloadTooLarge         packed arguments or a result over the size limit
+    ├── StorageError                Redis (or another storage) refused or can't be used
+    │   ├── StorageUnavailable      no answer within the time allowed
+    │   ├── StorageFull             Redis is at its memory limit and refuses to grow
+    │   ├── SchemaMismatch          the namespace was written by an incompatible version
+    │   └── WorkerGone              the worker's entry was reaped: it has to register anew
+    ├── JobNotFound                 no job of that id (never made, deleted, or past its retention)
+    ├── WrongDefinition             the job is of another definition than the one given
+    ├── JobStateError               the job's state doesn't allow what was asked
+    ├── ResultTimeout               the job didn't finish in the time given (also a TimeoutError)
+    ├── JobFailed                   the job ended `failed`
+    ├── JobCancelled                the job ended `cancelled`
+    ├── ResultNotKept               the job succeeded, but its result isn't kept
+    ├── NotInJob                    `current_context()` outside a job
+    ├── AppImportError              `module:object` on the command line can't be imported
+    └── EmbeddedServerError         the packaged Valkey can't be started
+
+`RetryLater` and `Snooze` aren't errors of asyncjobs: a job raises them to say what should become of it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+__all__ = [
+    "AppImportError",
+    "AsyncjobsError",
+    "CallError",
+    "DefinitionError",
+    "EmbeddedServerError",
+    "JobCancelled",
+    "JobFailed",
+    "JobNotFound",
+    "JobStateError",
+    "JobTimeout",
+    "NotInJob",
+    "OptionError",
+    "PayloadTooLarge",
+    "ResultNotKept",
+    "ResultTimeout",
+    "RetryLater",
+    "SchemaMismatch",
+    "SerializationError",
+    "Snooze",
+    "StorageError",
+    "StorageFull",
+    "StorageUnavailable",
+    "UnknownJob",
+    "WorkerGone",
+    "WrongDefinition",
+]
+
+
+class AsyncjobsError(Exception):
+    """Base of every error that asyncjobs raises."""
+
+
+class OptionError(AsyncjobsError, ValueError):
+    """A setting or option that can't be right; the message says which and what would be."""
+
+
+class DefinitionError(AsyncjobsError, TypeError):
+    """A job that is declared wrongly; raised where it is declared."""
+
+
+class CallError(AsyncjobsError, TypeError):
+    """Arguments that don't fit the job's signature; raised by `enqueue`, not in the worker."""
+
+
+class UnknownJob(AsyncjobsError, LookupError):
+    """A job's name is in no definition of the registry."""
+
+
+class SerializationError(AsyncjobsError):
+    """A value can't be packed, or packed bytes can't be read; the message names the argument."""
+
+
+class PayloadTooLarge(SerializationError):
+    """Packed arguments, or a packed result, are larger than the limit allows."""
+
+
+class StorageError(AsyncjobsError):
+    """The storage refused a request or can't be used as it is."""
+
+
+class StorageUnavailable(StorageError):
+    """The storage gave no answer within the time allowed; the request may or may not have been carried out.
+
+    Every request of asyncjobs can safely be sent again.
+    """
+
+
+class StorageFull(StorageError):
+    """Redis has reached `maxmemory` and refuses to store more. Nothing of the request was written."""
+
+
+class SchemaMismatch(StorageError):
+    """The namespace's data has a schema version that this version of asyncjobs can't work with."""
+
+
+class WorkerGone(StorageError):
+    """The worker's entry is gone or being reaped: its leases are lost and it must register under a new id."""
+
+
+class JobNotFound(AsyncjobsError, LookupError):
+    """There is no job of that id: it was never created, was deleted, or is past its retention."""
+
+
+class WrongDefinition(AsyncjobsError, TypeError):
+    """The job with that id belongs to another definition than the one that was given."""
+
+
+class JobStateError(AsyncjobsError):
+    """What was asked can't be done to a job in its present state; nothing was changed."""
+
+
+class ResultTimeout(AsyncjobsError, TimeoutError):
+    """The job didn't reach a final state within the time-out; it goes on as before."""
+
+
+class JobFailed(AsyncjobsError):
+    """The job ended `failed`.
+
+    `error_type`, `error_message` and `traceback` are those of its last attempt, as text.
+    """
+
+    def __init__(self, job_id: str, error_type: str = "", error_message: str = "", traceback: str = "") -> None:
+        self.job_id = job_id
+        self.error_type = error_type
+        self.error_message = error_message
+        self.traceback = traceback
+        reason = f"{error_type}: {error_message}" if error_type else "no reason was recorded"
+        super().__init__(f"job {job_id} failed: {reason}")
+
+    def __reduce__(self) -> tuple[type[JobFailed], tuple[str, str, str, str]]:
+        return JobFailed, (self.job_id, self.error_type, self.error_message, self.traceback)
+
+
+class JobCancelled(AsyncjobsError):
+    """The job ended `cancelled`."""
+
+
+class ResultNotKept(AsyncjobsError):
+    """The job succeeded, but was declared with `keep_result=False`, so its return value isn't stored."""
+
+
+class NotInJob(AsyncjobsError, RuntimeError):
+    """`current_context()` was called outside a running job."""
+
+
+class AppImportError(AsyncjobsError, ImportError):
+    """`module:object` can't be imported, or isn't what is needed; the message says why."""
+
+
+class EmbeddedServerError(AsyncjobsError):
+    """The packaged Valkey can't be started; the message says why and what to do instead."""
+
+
+class JobTimeout(AsyncjobsError, TimeoutError):
+    """An attempt ran longer than its job's `timeout` and was stopped. Recorded as the attempt's error."""
+
+
+class RetryLater(Exception):  # noqa: N818 - it's a request, not an error
+    """Raise it in a job to fail this attempt and have the next one at a time of your choosing.
+
+    It uses up one retry; with none left the job fails. `delay` is a `timedelta` or seconds.
+    """
+
+    def __init__(self, delay: timedelta | float, reason: str = "") -> None:
+        self.delay = delay
+        self.reason = reason
+        super().__init__(reason or f"asked to be retried in {delay}")
+
+
+class Snooze(BaseException):
+    """What `context.snooze(delay)` raises: the job runs again after `delay`, with no attempt used.
+
+    It derives from `BaseException` so that a job's own `except Exception` doesn't swallow it.
+    """
+
+    def __init__(self, delay: timedelta | float) -> None:
+        self.delay = delay
+        super().__init__(delay)

@@ -1,0 +1,153 @@
+"""The Lua scripts: loading, includes, and the names they may use.
+
+A script is `lua/NAME.lua`. A line `-- @include NAME` puts `lua/lib/NAME.lua` in its place, once. The names
+`K.…`, `F.…`, `W.…`, `M.…`, `S.…`, the enums and constants of `keys.py`, and `A.…` (this script's own
+arguments, as declared below) become literals here; one that isn't declared is an error at import, and so is
+a declared argument that a script never reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from importlib import resources
+
+from asyncjobs.storage.redis import keys
+
+_LUA = resources.files("asyncjobs.storage.redis") / "lua"
+_INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
+_KEY = re.compile(r"\bK\.(\w+)(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\))?")
+_NAME = re.compile(r"\b([FWMSA])\.(\w+)")
+_ENUMS = {enum.__name__: enum for enum in keys.LUA_ENUMS}
+_ENUM = re.compile(rf"\b({'|'.join(_ENUMS)})\.(\w+)")
+_CONSTANT = re.compile(rf"\b({'|'.join(keys.LUA_CONSTANTS)})\b")
+_COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
+
+
+class ScriptError(Exception):
+    """A Lua file uses a name that isn't declared, or includes wrongly."""
+
+
+def _read(path: str) -> str:
+    try:
+        return (_LUA / path).read_text()
+    except FileNotFoundError:
+        raise ScriptError(f"lua/{path} is missing") from None
+
+
+def _with_includes(source: str, seen: set[str], open_: tuple[str, ...]) -> str:
+    def put(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in open_:
+            raise ScriptError(f"lua/lib/{name}.lua includes itself: {' > '.join((*open_, name))}")
+        if name in seen:
+            return ""
+        seen.add(name)
+        return _with_includes(_read(f"lib/{name}.lua"), seen, (*open_, name))
+
+    return _INCLUDE.sub(put, source)
+
+
+def assemble(source: str, arguments: tuple[str, ...], where: str) -> str:
+    """A script's whole text, as Redis gets it."""
+    text = _COMMENT.sub("", _with_includes(source, set(), ()))
+    used: set[str] = set()
+
+    def key(match: re.Match[str]) -> str:
+        pattern = keys.PATTERNS.get(match[1])
+        if pattern is None or ("{}" in pattern) != (match[2] is not None):
+            raise ScriptError(f"{where}: {match[0]} is no key of keys.py")
+        before, _, after = pattern.partition("{}")
+        if match[2] is None:
+            return f"(t..'{before}')"
+        return f"(t..'{before}'..({match[2]}){f'..{after!r}' if after else ''})"
+
+    def name(match: re.Match[str]) -> str:
+        kind, word = match[1], match[2]
+        if kind == "A":
+            if word not in arguments:
+                raise ScriptError(f"{where}: A.{word} is not among its declared arguments {arguments}")
+            used.add(word)
+            position = arguments.index(word) + 1
+            return str(position) if word == "rest" else f"ARGV[{position}]"
+        table = {
+            "F": keys.FIELDS,
+            "W": keys.WORKER_FIELDS,
+            "M": keys.META_FIELDS,
+            "S": {state.value: code for state, code in keys.STATES.items()},
+        }[kind]
+        if word not in table:
+            raise ScriptError(f"{where}: {match[0]} is not declared in keys.py")
+        return f"'{table[word]}'"
+
+    def code(match: re.Match[str]) -> str:
+        try:
+            return str(_ENUMS[match[1]][match[2]].value)
+        except KeyError:
+            raise ScriptError(f"{where}: {match[0]} is no such code") from None
+
+    def constant(match: re.Match[str]) -> str:
+        value = keys.LUA_CONSTANTS[match[1]]
+        return f"'{value}'" if isinstance(value, str) else str(value)
+
+    text = _ENUM.sub(code, text)
+    while _KEY.search(text):
+        text = _KEY.sub(key, text)
+    text = _CONSTANT.sub(constant, _NAME.sub(name, text))
+    if unused := [word for word in arguments if word not in used]:
+        raise ScriptError(f"{where}: declared but never read: {', '.join(unused)}")
+    return f"local t = KEYS[1]\n{text}"
+
+
+class Script:
+    """One script: its text, its SHA-1, and the names of its arguments."""
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.source = assemble(_read(f"{name}.lua"), arguments, f"lua/{name}.lua")
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        self._fixed = len(arguments) - 1 if arguments[-1:] == ("rest",) else len(arguments)
+        self._open = self._fixed < len(arguments)
+
+    def check(self, count: int) -> None:
+        """Refuse a number of arguments that doesn't fit."""
+        if count < self._fixed or (count > self._fixed and not self._open):
+            raise ScriptError(f"{self.name} takes {self.arguments}, not {count} arguments")
+
+
+# Each script's arguments, in order. `rest` stands for the first of an open number of further ones.
+OPEN = Script("open", "now")
+CREATE = Script("create", "now", "rest")
+CANCEL = Script("cancel", "now", "id", "request")
+REQUEUE = Script("requeue", "now", "id", "request")
+PROMOTE = Script("promote", "now", "id", "request")
+DELETE = Script("delete", "now", "id")
+GET = Script("get", "id")
+JOBS = Script("jobs", "state", "queue", "offset", "limit", "newest_first")
+ANNOTATE = Script("annotate", "now", "worker", "rest")
+WATCH = Script("watch", "id", "inbox")
+REGISTER = Script("register", "now", "worker", "info", "lease")
+UNREGISTER = Script("unregister", "now", "worker")
+HEARTBEAT = Script("heartbeat", "now", "worker", "held", "info")
+EXCHANGE = Script(
+    "exchange",
+    *("now", "worker", "number", "slots", "queues", "popped"),
+    *("succeeded_ms", "failed_ms", "cancelled_ms", "max_jobs", "rest"),
+)
+REAP = Script("reap", "now", "worker", "limit")
+COMMAND = Script("command", "worker", "command")
+PAUSE = Script("pause", "queue", "paused")
+PURGE = Script("purge", "now", "queue", "limit")
+CLEAR = Script("clear", "now", "state", "limit")
+TRIM = Script("trim", "now", "limit", "succeeded_ms", "failed_ms", "cancelled_ms", "max_jobs")
+QUEUES = Script("queues")
+WORKERS = Script("workers")
+STATS = Script("stats", "now")
+
+
+@cache
+def all_scripts() -> tuple[Script, ...]:
+    """Every script."""
+    return tuple(value for value in globals().values() if isinstance(value, Script))
