@@ -135,7 +135,9 @@ class EmbeddedServer:
                 log = opened.enter_context(_open_locked_log(directory))
                 durability = ["--appendonly", "yes", "--appendfsync", "everysec"]
             try:
-                self._process, self._port = self._start_on_a_port([str(binary), *durability], directory, log)
+                self._process, self._port = start_server(
+                    [str(binary), *durability], directory, log, port=self._wanted_port, scratch=self._scratch
+                )
             except BaseException:
                 self._remove_scratch()
                 raise
@@ -161,39 +163,13 @@ class EmbeddedServer:
     ) -> None:
         self.stop()
 
-    def _start_on_a_port(
-        self, command: list[str], directory: Path, log: IO[bytes]
-    ) -> tuple[subprocess.Popen[bytes], int]:
-        for _ in range(PORT_ATTEMPTS):
-            port = self._wanted_port if self._wanted_port is not None else free_port()
-            written = log.seek(0, os.SEEK_END)
-            process = spawn_server([*command, *listen_options(port)], directory, log, scratch=self._scratch)
-            try:
-                wait_until_ready(process, port)
-            except ServerEnded:
-                end_server(process)
-                log.seek(written)
-                said = log.read().decode(errors="replace")
-                if "Address already in use" not in said:
-                    raise EmbeddedServerError(_ended_by_itself(process, said)) from None
-                if self._wanted_port is not None:
-                    raise EmbeddedServerError(
-                        f"port {port} on {HOST} is taken: give another one, or none to have a free one chosen"
-                    ) from None
-            except BaseException:
-                end_server(process)
-                raise
-            else:
-                return process, port
-        raise EmbeddedServerError(f"found no free port on {HOST} in {PORT_ATTEMPTS} attempts")
-
     def _remove_scratch(self) -> None:
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
 
 
-class ServerEnded(Exception):  # noqa: N818 - what happened, told to whoever waits for it
+class _ServerEnded(Exception):  # noqa: N818 - what happened, told to whoever waits for it
     """A server process ended before it was ready."""
 
 
@@ -254,42 +230,52 @@ def _open_locked_log(directory: Path) -> IO[bytes]:
             time.sleep(POLL_SECONDS)
 
 
+def start_server(
+    command: Sequence[str],
+    directory: Path,
+    log: IO[bytes],
+    *,
+    port: int | None = None,
+    scratch: Path | None = None,
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a server of the Redis family on a port of 127.0.0.1 and return once it answers and has its data.
+
+    It works in `directory`, writes to `log`, and ends with this process whatever happens. Without a
+    `port`, a free one is chosen. `scratch` is a directory to remove, if it's empty, when this process
+    ends without having removed it. Raises `EmbeddedServerError` if the server ends by itself or the port
+    is taken.
+    """
+    for _ in range(PORT_ATTEMPTS):
+        chosen = port if port is not None else free_port()
+        written = log.seek(0, os.SEEK_END)
+        process = _spawn([*command, *_listen_options(chosen)], directory, log, scratch)
+        try:
+            _wait_until_ready(process, chosen)
+        except _ServerEnded:
+            end_server(process)
+            log.seek(written)
+            said = log.read().decode(errors="replace")
+            if "Address already in use" not in said:
+                raise EmbeddedServerError(_ended_by_itself(process, said)) from None
+            if port is not None:
+                raise EmbeddedServerError(
+                    f"port {port} on {HOST} is taken: give another one, or none to have a free one chosen"
+                ) from None
+        except BaseException:
+            end_server(process)
+            raise
+        else:
+            return process, chosen
+    raise EmbeddedServerError(f"found no free port on {HOST} in {PORT_ATTEMPTS} attempts")
+
+
 def free_port() -> int:
     """Choose a port of 127.0.0.1 that is free now; another process may still be quicker to take it."""
     for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind((HOST, port))
-                return port
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
     raise EmbeddedServerError(f"no port of {HOST} between {PORTS.start} and {PORTS.stop} is free")
-
-
-def listen_options(port: int) -> list[str]:
-    """Options that every server started here has, of Redis 6.2 and later and of Valkey."""
-    # The title would overwrite the process' arguments and environment as others see them.
-    return ["--bind", HOST, "--port", str(port), "--save", "", "--daemonize", "no", "--set-proc-title", "no"]
-
-
-def spawn_server(
-    command: Sequence[str], directory: Path, log: IO[bytes], *, scratch: Path | None = None
-) -> subprocess.Popen[bytes]:
-    """Start a server that works in `directory`, writes to `log`, and ends with this process whatever happens.
-
-    `scratch` is a directory to remove, if it's empty, when this process ends without having removed it.
-    """
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", WATCHED, "asyncjobs-embedded", str(scratch or ""), *command],
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        bufsize=0,
-        cwd=directory,
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    _lifelines.add(process.stdin)
-    return process
 
 
 def end_server(process: subprocess.Popen[bytes]) -> None:
@@ -305,15 +291,38 @@ def end_server(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+def _listen_options(port: int) -> list[str]:
+    """Options that every server started here has, of Redis 6.2 and later and of Valkey."""
+    # The title would overwrite the process' arguments and environment as others see them.
+    return ["--bind", HOST, "--port", str(port), "--save", "", "--daemonize", "no", "--set-proc-title", "no"]
+
+
+def _spawn(
+    command: Sequence[str], directory: Path, log: IO[bytes], scratch: Path | None
+) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", WATCHED, "asyncjobs-embedded", str(scratch or ""), *command],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+        cwd=directory,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    _lifelines.add(process.stdin)
+    return process
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
     """Return when that very process answers on the port and has loaded its data.
 
-    Raises `ServerEnded` if it ends before, and `EmbeddedServerError` if it's silent for 30 s.
+    Raises `_ServerEnded` if it ends before, and `EmbeddedServerError` if it's silent for 30 s.
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ServerEnded
+            raise _ServerEnded
         info = _server_info(port)
         # Someone else's server may have taken the port first.
         if info.get("process_id") == str(process.pid):
