@@ -1,1 +1,5 @@
+"""The storage on Redis or Valkey."""
 
+from asyncjobs.storage.redis.storage import RedisStorage
+
+__all__ = ["RedisStorage"]

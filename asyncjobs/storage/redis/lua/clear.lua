@@ -1,0 +1,15 @@
+-- clear: deletes jobs in a state that has a list, oldest or earliest first.
+-- KEYS: t. ARGV: now, state, limit. Reply: {how many, 1 if more are there}. O(limit · log n).
+-- @include now
+-- @include delete_job
+-- @include list_of
+redis.call('HDEL', K.meta, '-')
+local list = list_of(A.state)
+local deleted = 0
+for _, id in ipairs(redis.call('ZRANGE', list, 0, A.limit - 1)) do
+  if delete_job(id) == Deleted.DELETED then
+    deleted = deleted + 1
+  end
+  redis.call('ZREM', list, id)
+end
+return { deleted, redis.call('ZCARD', list) > 0 and 1 or 0 }

@@ -1,0 +1,85 @@
+-- create: makes jobs, enqueued or scheduled. An id that exists is left as it is.
+-- KEYS: t. ARGV: now, then for each job: id, queue, timing, n, and n fields and values.
+--   timing: "" (enqueued now, priority 0) or "priority delay due".
+-- Reply: a digit (Created) for each job; "!" where its queue's key can't take it, and then nothing of it is kept.
+-- Cost: O(jobs), O(log n) for those with a priority or a due time.
+-- A full Redis refuses the first HSET, before anything is written; once a write is done, it lets the rest through.
+-- @include now
+-- @include wake
+-- @include place
+-- @include due
+local call = redis.call
+local codes, queues, tails, earliest = {}, {}, {}, nil
+
+local function tail_of(queue)
+  local tail = tails[queue]
+  if not tail then
+    tail = { ids = {}, at = {} }
+    tails[queue] = tail
+    queues[#queues + 1] = queue
+  end
+  return tail
+end
+
+local function earliest_due()
+  local scheduled, retrying = due_head(K.scheduled), due_head(K.retrying)
+  return math.min(scheduled or math.huge, retrying or math.huge)
+end
+
+local i, n = A.rest, #ARGV
+while i <= n do
+  local id, queue, timing, first = ARGV[i], ARGV[i + 1], ARGV[i + 2], i + 4
+  local last = i + 3 + tonumber(ARGV[i + 3])
+  i = last + 1
+  local job, at = K.job(id), #codes + 1
+  if call('EXISTS', job) == 1 then
+    codes[at] = Created.EXISTS
+  else
+    codes[at] = Created.CREATED
+    if timing == '' then
+      call('HSET', job, F.state, S.enqueued, F.created, now, F.queue, queue, unpack(ARGV, first, last))
+      local tail = tail_of(queue)
+      tail.ids[#tail.ids + 1] = id
+      tail.at[#tail.at + 1] = at
+    else
+      local priority, delay, due = string.match(timing, '^(%S+) (%S+) (%S+)$')
+      due = math.max(now + delay, tonumber(due))
+      local state = due > now and S.scheduled or S.enqueued
+      call('HSET', job, F.state, state, F.created, now, F.queue, queue, unpack(ARGV, first, last))
+      if priority ~= '0' then
+        call('HSET', job, F.priority, priority)
+      end
+      if due > now then
+        earliest = earliest or earliest_due()
+        call('ZADD', K.scheduled, due, id)
+        if due < earliest then
+          earliest = due
+          wake(queue)
+        elseif call('HEXISTS', K.queues, queue) == 0 then
+          call('HSET', K.queues, queue, '')
+        end
+      elseif priority ~= '0' then
+        place(id, queue, priority, now)
+        tail_of(queue)
+      else
+        local tail = tail_of(queue)
+        tail.ids[#tail.ids + 1] = id
+        tail.at[#tail.at + 1] = at
+      end
+    end
+  end
+end
+
+for _, queue in ipairs(queues) do
+  local tail = tails[queue]
+  local pushed = #tail.ids == 0 or redis.pcall('RPUSH', K.queue(queue), unpack(tail.ids))
+  if type(pushed) == 'table' then
+    for k, id in ipairs(tail.ids) do
+      call('UNLINK', K.job(id))
+      codes[tail.at[k]] = '!'
+    end
+  else
+    wake(queue)
+  end
+end
+return table.concat(codes)

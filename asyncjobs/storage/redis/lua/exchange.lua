@@ -1,0 +1,100 @@
+-- exchange: a worker hands in what is done and fetches as many jobs as it has free slots.
+-- KEYS: t. ARGV: now, worker, number, slots, queues (names with spaces between), popped (the same),
+--   ages of succeeded, failed and cancelled jobs (ms), greatest number of each, then for each finish:
+--   id, exchange, how ("0" = succeeded, or "outcome delay retention"), n, n result fields and values,
+--   and the packed error where how isn't "0".
+-- Reply: {now, a digit (Finished) for each finish, next due or "", 1 if that is this worker's, 1 if more,
+--   dropped ids with spaces between, then nine values for each grant (see lib/grant)}; error GONE or STALE.
+-- Cost: O(finishes + grants + queues), O(log n) each for the sorted sets.
+-- Begins with a removing command, which a full Redis allows, so that all that follows is allowed too.
+-- @include now
+-- @include bump
+-- @include wake
+-- @include history
+-- @include remove
+-- @include tell
+-- @include promote_due
+-- @include finish
+-- @include skip
+-- @include grant
+-- @include fetch
+-- @include trim_list
+local call = redis.call
+local worker = K.worker(A.worker)
+call('HDEL', worker, '-')
+local me = call('HMGET', worker, W.number, W.reaping, W.suspect, W.codes, W.granted)
+if not me[1] or me[2] then
+  return redis.error_reply('GONE the worker is not registered')
+end
+local last, number = tonumber(me[1]), tonumber(A.number)
+if number < last then
+  return redis.error_reply('STALE exchange ' .. A.number .. ' comes after ' .. me[1])
+end
+
+local counts, lists, suspect, codes, touched, more = {}, {}, me[3] or nil, nil, {}, false
+for queue in string.gmatch(A.popped, '%S+') do
+  touched[queue] = true
+end
+if number > last then
+  codes, suspect = finish_all(counts, lists, touched, suspect)
+end
+
+local next_scheduled, scheduled_left = promote_due(K.scheduled, S.scheduled, touched)
+local next_retrying, retrying_left = promote_due(K.retrying, S.retrying, touched)
+more = scheduled_left or retrying_left
+
+local grants, dropped = {}, {}
+if number > last then
+  local granted, skipped_all
+  granted, suspect, skipped_all = fetch(grants, dropped, touched, suspect)
+  more = more or skipped_all
+  call('HSET', worker, W.number, number, W.codes, codes, W.granted, table.concat(granted, ' '))
+  if suspect ~= me[3] and (suspect or me[3]) then
+    if suspect then
+      call('HSET', worker, W.suspect, suspect)
+    else
+      call('HDEL', worker, W.suspect)
+    end
+  end
+else
+  codes = me[4] or ''
+  for id in string.gmatch(me[5] or '', '%S+') do
+    local row = read_job(id)
+    if row[1] == S.processing and row[10] == A.worker and row[11] == A.number then
+      add_grant(grants, id, row, tonumber(row[5]))
+    end
+  end
+end
+for queue in pairs(touched) do
+  wake(queue)
+end
+
+for state, added in pairs(lists) do
+  local limit, age, list = #added, A.succeeded_ms, K.succeeded
+  if state == S.failed then
+    age, list = A.failed_ms, K.failed
+  elseif state == S.cancelled then
+    age, list = A.cancelled_ms, K.cancelled
+  end
+  local removed = trim_list(list, state, tonumber(age), tonumber(A.max_jobs), limit)
+  if removed > 0 then
+    counts.trimmed = (counts.trimmed or 0) + removed
+  end
+end
+bump(counts)
+
+local due, claimed = math.min(next_scheduled or math.huge, next_retrying or math.huge), 0
+if due == math.huge then
+  due = ''
+else
+  due = string.format('%.0f', due)
+  local claim = call('HGET', K.meta, M.due_claim)
+  local holder = claim and string.match(claim, '^' .. due .. ' (.*)$')
+  if not holder or holder == A.worker or call('EXISTS', K.worker(holder)) == 0 then
+    claimed = 1
+    if holder ~= A.worker then
+      call('HSET', K.meta, M.due_claim, due .. ' ' .. A.worker)
+    end
+  end
+end
+return { now, codes, due, claimed, more and 1 or 0, table.concat(dropped, ' '), unpack(grants) }

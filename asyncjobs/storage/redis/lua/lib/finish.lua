@@ -1,0 +1,134 @@
+-- finish_all(counts, lists, touched, suspect): carries out every finish whose lease is this worker's. A string of
+-- codes, and the worker's suspect afterwards. O(1) each, O(log n) for the sorted sets.
+local function finish_all(counts, lists, touched, suspect)
+  local call, pcall = redis.call, redis.pcall
+  local codes, done, cancels = {}, {}, {}
+  local held = K.held(A.worker)
+
+  local function count(counter)
+    counts[counter] = (counts[counter] or 0) + 1
+  end
+
+  local function enter(state, id)
+    local list = lists[state]
+    if not list then
+      list = {}
+      lists[state] = list
+    end
+    list[#list + 1] = now
+    list[#list + 1] = id
+  end
+
+  local function waits(key, state, id, delay)
+    call('HSET', K.job(id), F.state, state)
+    call('ZADD', key, now + delay, id)
+  end
+
+  local function other(id, row, how, err)
+    local job = K.job(id)
+    local outcome, delay, retention = string.match(how, '^(%d) (%S+) (%S+)$')
+    outcome, delay, retention = tonumber(outcome), tonumber(delay), tonumber(retention)
+    local state, event = nil, nil
+    if outcome == Outcome.SUCCEEDED then
+      state = S.succeeded
+      count('succeeded')
+    elseif outcome == Outcome.FAILED then
+      state, event = S.failed, 'failed'
+      call('HINCRBY', job, F.failures, 1)
+      count('failed')
+    elseif outcome == Outcome.CANCELLED or row[4] then
+      state, event = S.cancelled, 'cancelled'
+      count('cancelled')
+    elseif outcome == Outcome.RETRY then
+      event = 'retrying'
+      call('HINCRBY', job, F.failures, 1)
+      waits(K.retrying, S.retrying, id, delay)
+      count('retried')
+    elseif outcome == Outcome.SNOOZE then
+      event = 'snoozed'
+      call('HINCRBY', job, F.attempt, -1)
+      waits(K.scheduled, S.scheduled, id, delay)
+    else
+      event = 'released'
+      local queue, priority = row[7], row[8]
+      call('HINCRBY', job, F.attempt, -1)
+      call('HSET', job, F.state, S.enqueued)
+      if id == suspect then
+        call('LPUSH', K.suspects(queue), id)
+      elseif priority and priority ~= '0' then
+        call('ZADD', K.priority(queue), score_of(priority, 0), id)
+      else
+        call('LPUSH', K.queue(queue), id)
+      end
+      touched[queue] = true
+    end
+    if event then
+      add_history(id, event, row[6], A.worker, err)
+    end
+    if state then
+      call('HSET', job, F.state, state)
+      if row[5] then
+        tell(id, row[5])
+      end
+      if retention == 0 then
+        remove(id, true)
+      else
+        enter(state, id)
+        if retention > 0 then
+          call('ZADD', K.expire, now + retention, id)
+        end
+      end
+    end
+  end
+
+  local i = A.rest
+  while i <= #ARGV do
+    local id, exchange, how, n = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
+    local first, last = i + 4, i + 3 + n
+    local job = K.job(id)
+    local row = pcall('HMGET', job, F.state, F.worker, F.exchange, F.cancel_requested, F.inboxes, F.attempt, F.queue,
+      F.priority)
+    if row[1] == S.processing and row[2] == A.worker and row[3] == exchange then
+      codes[#codes + 1] = Finished.DONE
+      done[#done + 1] = id
+      if how == '0' then
+        call('HSET', job, F.state, S.succeeded, unpack(ARGV, first, last))
+        enter(S.succeeded, id)
+        count('succeeded')
+        if row[5] then
+          tell(id, row[5])
+        end
+      else
+        if n > 0 then
+          call('HSET', job, unpack(ARGV, first, last))
+        end
+        other(id, row, how, ARGV[last + 1])
+      end
+      if row[4] then
+        call('HDEL', job, F.cancel_requested)
+        cancels[#cancels + 1] = id
+      end
+      if id == suspect then
+        suspect = nil
+      end
+    else
+      codes[#codes + 1] = Finished.LOST
+      if row[1] ~= S.processing or row[2] ~= A.worker then
+        done[#done + 1] = id
+      end
+    end
+    i = last + (how == '0' and 1 or 2)
+  end
+
+  for state, list in pairs(lists) do
+    local key = state == S.succeeded and K.succeeded or state == S.failed and K.failed or K.cancelled
+    call('ZADD', key, unpack(list))
+  end
+  if #done > 0 then
+    call('SREM', held, unpack(done))
+  end
+  if #cancels > 0 then
+    call('SREM', K.cancels(A.worker), unpack(cancels))
+  end
+  return table.concat(codes), suspect
+end

@@ -1,0 +1,25 @@
+-- read_job(id), add_grant(grants, id, row, attempt): what a worker must know to run a job, nine values:
+-- id, name, queue, payload, options, attempt, failures, recoveries, when it was enqueued. O(1).
+local function read_job(id)
+  return redis.pcall('HMGET', K.job(id), F.state, F.queue, F.name, F.payload, F.attempt, F.options, F.failures,
+    F.recoveries, F.enqueued, F.worker, F.exchange, F.created)
+end
+
+local function add_grant(grants, id, row, attempt)
+  local payload, n = row[4] or '', #grants
+  if #payload == PIECE then
+    local more = {}
+    for piece = 1, PIECES - 1 do
+      more[piece] = F.payload .. piece
+    end
+    for _, piece in ipairs(redis.call('HMGET', K.job(id), unpack(more))) do
+      if not piece then
+        break
+      end
+      payload = payload .. piece
+    end
+  end
+  grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = id, row[3] or '', row[2], payload
+  grants[n + 5], grants[n + 6], grants[n + 7] = row[6] or '', attempt, row[7] or '0'
+  grants[n + 8], grants[n + 9] = row[8] or '0', row[9] or row[12] or '0'
+end

@@ -1,0 +1,22 @@
+-- promote_due(key, state, touched): moves due jobs to their queues, a bounded number; the next due time and
+-- whether some due ones are left. The queues' names go into `touched`. O(moved).
+-- @include due
+-- @include place
+local function promote_due(key, state, touched)
+  local head = due_head(key)
+  if not head or head > now then
+    return head, false
+  end
+  local ids = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, PROMOTE_LIMIT)
+  for _, id in ipairs(ids) do
+    local job = redis.pcall('HMGET', K.job(id), F.state, F.queue, F.priority)
+    if job[1] == state and job[2] then
+      redis.call('HSET', K.job(id), F.state, S.enqueued, F.enqueued, now)
+      place(id, job[2], job[3], now)
+      touched[job[2]] = true
+    end
+  end
+  redis.call('ZREMRANGEBYRANK', key, 0, #ids - 1)
+  head = due_head(key)
+  return head, head and head <= now or false
+end

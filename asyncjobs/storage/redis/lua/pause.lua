@@ -1,0 +1,13 @@
+-- pause: stops or resumes the granting of a queue's jobs.
+-- KEYS: t. ARGV: queue, paused ("1" or "0"). Reply: 1. O(1).
+-- @include wake
+if A.paused == '1' then
+  redis.call('HSET', K.queues, A.queue, 'p')
+  redis.call('DEL', K.wake(A.queue))
+else
+  redis.call('HSET', K.queues, A.queue, '')
+  if redis.call('EXISTS', K.queue(A.queue), K.priority(A.queue), K.suspects(A.queue)) > 0 then
+    wake(A.queue)
+  end
+end
+return 1

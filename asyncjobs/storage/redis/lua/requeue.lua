@@ -1,0 +1,37 @@
+-- requeue: a final job is enqueued again, its failures, recoveries and result forgotten.
+-- KEYS: t. ARGV: now, id, request. Reply: Requeued. O(log n).
+-- @include now
+-- @include requests
+-- @include leave_list
+-- @include place
+-- @include history
+-- @include wake
+local job = K.job(A.id)
+local row = redis.call('HMGET', job, F.state, F.queue, F.priority, F.requests, F.attempt, F.ghost_in, F.result)
+local state = row[1]
+if not state or state == STUB then
+  return Requeued.MISSING
+end
+if not remember(A.id, row[4], A.request) then
+  return Requeued.REQUEUED
+end
+if state ~= S.succeeded and state ~= S.failed and state ~= S.cancelled then
+  return Requeued.WRONG_STATE
+end
+leave_list(A.id, state)
+redis.call('HDEL', job, F.failures, F.recoveries, F.deaths, F.result_dropped, F.cancel_requested, F.progress,
+  F.progress_message, F.ghost_in, F.result)
+if row[7] then
+  for piece = 1, PIECES - 1 do
+    redis.call('HDEL', job, F.result .. piece)
+  end
+end
+redis.call('HSET', job, F.state, S.enqueued, F.enqueued, now)
+if row[6] == row[2] then
+  redis.call('HINCRBY', K.ghosts, row[2], -1)
+else
+  place(A.id, row[2], row[3], now)
+end
+add_history(A.id, 'requeued', row[5])
+wake(row[2])
+return Requeued.REQUEUED

@@ -1,0 +1,165 @@
+"""Replies of the scripts, as records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+from asyncjobs.storage.base import (
+    ExchangeReply,
+    Finished,
+    Grant,
+    HistoryEntry,
+    JobRecord,
+    LogLine,
+    QueueRecord,
+    State,
+    WorkerRecord,
+)
+from asyncjobs.storage.records import unpack_error
+from asyncjobs.storage.redis.keys import FIELDS, PIECE, PIECES, STATE_OF, STUB
+
+_F = {name: field.encode() for name, field in FIELDS.items()}
+_STUB = STUB.encode()
+_FINISHED = {str(code.value): code for code in Finished}
+_TIMED = frozenset({State.SCHEDULED, State.RETRYING})
+GRANT_VALUES = 9
+
+
+def _joined(fields: dict[bytes, bytes], name: str) -> bytes:
+    """A value that `keys.pieces` may have split."""
+    field = _F[name]
+    value = fields.get(field, b"")
+    if len(value) != PIECE:
+        return value
+    parts = [value]
+    for number in range(1, PIECES):
+        part = fields.get(field + b"%d" % number)
+        if part is None:
+            break
+        parts.append(part)
+    return b"".join(parts)
+
+
+def job_record(job_id: str, flat: list[bytes], score: bytes | None) -> JobRecord | None:
+    """A job from its hash and its score in its list; None of a stub."""
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    state_code = fields.get(_F["state"])
+    if state_code is None or state_code == _STUB:
+        return None
+    state = STATE_OF.get(state_code, State.FAILED)
+
+    def number(name: str) -> int:
+        return int(fields.get(_F[name], 0))
+
+    at = int(float(score)) if score is not None else 0
+    created = number("created")
+    enqueued = number("enqueued")
+    if not enqueued and state is not State.SCHEDULED:
+        enqueued = created
+    progress = fields.get(_F["progress"])
+    return JobRecord(
+        id=job_id,
+        name=fields.get(_F["name"], b"").decode(errors="replace"),
+        queue=fields.get(_F["queue"], b"").decode(errors="replace"),
+        state=state,
+        payload=_joined(fields, "payload"),
+        options=fields.get(_F["options"], b""),
+        priority=number("priority"),
+        created_ms=created,
+        enqueued_ms=enqueued,
+        due_ms=at if state in _TIMED else 0,
+        started_ms=number("started"),
+        finished_ms=at if state.is_final else 0,
+        attempt=number("attempt"),
+        failures=number("failures"),
+        recoveries=number("recoveries"),
+        worker=fields.get(_F["worker"], b"").decode(errors="replace"),
+        result=_joined(fields, "result"),
+        result_kept=_F["result_dropped"] not in fields,
+        cancel_requested=_F["cancel_requested"] in fields,
+        progress=None if progress is None else float(progress),
+        progress_message=fields.get(_F["progress_message"], b"").decode(errors="replace"),
+    )
+
+
+def exchange_reply(reply: list[Any], exchange: int) -> ExchangeReply:
+    """What `exchange` gave."""
+    now, codes, due, claimed, more, dropped = reply[:6]
+    grants = [
+        Grant(
+            reply[at].decode(),
+            reply[at + 1].decode(errors="replace"),
+            reply[at + 2].decode(),
+            reply[at + 3],
+            reply[at + 4],
+            reply[at + 5],
+            int(reply[at + 6]),
+            int(reply[at + 7]),
+            int(reply[at + 8]),
+            exchange,
+        )
+        for at in range(6, len(reply), GRANT_VALUES)
+    ]
+    return ExchangeReply(
+        now_ms=now,
+        results=[_FINISHED[code] for code in codes.decode()],
+        grants=grants,
+        next_due_ms=int(due) if due else None,
+        due_claimed=bool(claimed),
+        more=bool(more),
+        dropped=dropped.decode().split(),
+    )
+
+
+def history_entry(line: bytes) -> HistoryEntry:
+    """A line of a job's history."""
+    head, _, error = line.partition(b"\n")
+    at, event, attempt, worker = head.decode().split(" ")
+    error_type, message, traceback = unpack_error(error)
+    return HistoryEntry(int(at), event, int(attempt), worker, error_type, message, traceback)
+
+
+def log_line(line: bytes) -> LogLine:
+    """A line of a job's log."""
+    head, _, text = line.partition(b"\n")
+    at, attempt = head.split(b" ")
+    return LogLine(int(at), int(attempt), text.decode(errors="replace"))
+
+
+def queue_records(reply: list[Any]) -> list[QueueRecord]:
+    """What `queues` gave of one shard."""
+    return [
+        QueueRecord(reply[at].decode(), reply[at + 1], bool(reply[at + 2]), int(reply[at + 3]) if reply[at + 3] else None)
+        for at in range(0, len(reply), 4)
+    ]
+
+
+def worker_records(reply: list[Any]) -> list[WorkerRecord]:
+    """What `workers` gave of one shard."""
+    return [
+        WorkerRecord(
+            id=reply[at].decode(),
+            info=unpack_info(reply[at + 1]),
+            deadline_ms=int(float(reply[at + 2])),
+            running=reply[at + 3],
+            reaping=bool(reply[at + 4]),
+        )
+        for at in range(0, len(reply), 5)
+    ]
+
+
+def pack_info(info: dict[str, object]) -> bytes:
+    """What a worker says of itself, packed."""
+    packed: bytes = msgpack.packb(info)
+    return packed
+
+
+def unpack_info(data: bytes) -> dict[str, object]:
+    """The same, unpacked; empty if it can't be read."""
+    try:
+        value: Any = msgpack.unpackb(data)
+    except Exception:
+        return {}
+    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}

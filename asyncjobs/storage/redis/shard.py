@@ -1,0 +1,85 @@
+"""One shard: its hash tag, its connections, and how a script is run on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from redis import exceptions as redis_errors
+
+from asyncjobs.clock import Clock
+from asyncjobs.storage.redis.connection import RETRY_DELAYS, UNREACHABLE, EncodableArg, Link, Pools, translate
+from asyncjobs.storage.redis.keys import Keys, hash_tag
+from asyncjobs.storage.redis.scripts import Script
+
+logger = logging.getLogger("asyncjobs.redis")
+
+MAX_CALLS = 50
+"""Requests under way at once on one shard, those that block apart."""
+
+
+class Shard:
+    """Runs scripts on one shard, sending again what got no answer until the patience given is spent."""
+
+    def __init__(self, pools: Pools, namespace: str, number: int, shards: int, clock: Clock | None, patience: float) -> None:
+        self.number = number
+        self.keys = Keys(hash_tag(namespace, number, shards))
+        self.tag = self.keys.tag
+        self.clock = clock
+        self._pools = pools
+        self._patience = patience
+        self._idle: list[Link] = []
+        self._calls = asyncio.Semaphore(MAX_CALLS)
+
+    def now(self) -> str:
+        """The time to hand to a script: none in production, for then Redis' own counts."""
+        return "" if self.clock is None else str(self.clock())
+
+    async def run(self, script: Script, *args: EncodableArg, patience: float | None = None) -> Any:
+        """Run a script; its reply. Raises our own errors."""
+        script.check(len(args))
+        async with self._calls:
+            return await self.persist(("EVALSHA", script.sha, 1, self.tag, *args), script, patience)
+
+    async def persist(
+        self, command: tuple[EncodableArg, ...], script: Script | None = None, patience: float | None = None, wait: float = 0.0
+    ) -> Any:
+        """Send a command, and send it again while Redis can't be reached. `wait`: how long the command itself blocks."""
+        give_up = 0.0
+        tries = 0
+        while True:
+            try:
+                async with self._link() as link:
+                    try:
+                        return await link.call(*command, wait=wait)
+                    except redis_errors.NoScriptError:
+                        if script is None:
+                            raise
+                        return await link.call("EVAL", script.source, *command[2:])
+            except (redis_errors.RedisError, OSError, EOFError) as error:
+                if not isinstance(error, UNREACHABLE):
+                    if not await self._pools.moved(error):
+                        raise translate(error) from error
+                elif not give_up:
+                    give_up = time.monotonic() + (self._patience if patience is None else patience)
+                    await self._pools.unreachable()
+                elif time.monotonic() >= give_up:
+                    raise translate(error) from error
+                self._idle.clear()
+                await asyncio.sleep(RETRY_DELAYS[min(tries, len(RETRY_DELAYS) - 1)])
+                tries += 1
+
+    @contextlib.asynccontextmanager
+    async def _link(self) -> AsyncIterator[Link]:
+        link = self._idle.pop() if self._idle else Link(await self._pools.pool_for(self.tag))
+        yield link
+        self._idle.append(link)
+
+    async def close(self) -> None:
+        """Close all connections that aren't in use."""
+        while self._idle:
+            await self._idle.pop().drop()

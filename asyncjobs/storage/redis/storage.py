@@ -1,0 +1,378 @@
+"""The storage on Redis or Valkey: each verb of the contract as one script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from asyncjobs.clock import Clock
+from asyncjobs.errors import OptionError, SchemaMismatch, StorageError
+from asyncjobs.ids import MAX_SHARDS, shard_of
+from asyncjobs.storage.base import (
+    Cancelled,
+    Created,
+    Deleted,
+    ExchangeReply,
+    ExchangeRequest,
+    Finish,
+    HistoryEntry,
+    JobRecord,
+    LogLine,
+    NewJob,
+    Note,
+    Outcome,
+    Page,
+    QueueRecord,
+    ReapReply,
+    Requeued,
+    Retention,
+    State,
+    Stats,
+    WorkerRecord,
+)
+from asyncjobs.storage.redis import replies, scripts
+from asyncjobs.storage.redis.connection import EncodableArg, Pools
+from asyncjobs.storage.redis.gather import merge_pages, merge_queues, merge_workers
+from asyncjobs.storage.redis.group import GroupCommit
+from asyncjobs.storage.redis.heartbeat import RedisHeartbeatLink
+from asyncjobs.storage.redis.keys import FIELDS, SCHEMA_VERSION, STATES, pieces
+from asyncjobs.storage.redis.shard import Shard
+
+GROUP_JOBS = 500
+"""Jobs that one create script makes at most, so that none blocks Redis for long."""
+GROUP_BYTES = 1 << 20
+"""Bytes of arguments that one create script is sent at most (one larger job goes alone)."""
+
+_PAYLOAD, _NAME, _OPTIONS = FIELDS["payload"], FIELDS["name"], FIELDS["options"]
+_MAX_RECOVERIES, _RESULT, _DROPPED = FIELDS["max_recoveries"], FIELDS["result"], FIELDS["result_dropped"]
+
+
+class RedisStorage:
+    """A namespace in Redis.
+
+    `shards`: over how many hash tags it is spread (more than 1 only for Redis Cluster). `clock`: a test's own
+    time; None leaves the time to Redis. `patience`: seconds for which a request is sent again while Redis
+    can't be reached, before `StorageUnavailable` is raised.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        namespace: str = "asyncjobs",
+        shards: int = 1,
+        clock: Clock | None = None,
+        patience: float = 10.0,
+    ) -> None:
+        if not 1 <= shards <= MAX_SHARDS:
+            raise OptionError(f"shards must be from 1 to {MAX_SHARDS}, not {shards}")
+        if not namespace or any(mark in namespace for mark in "{}:* \n"):
+            raise OptionError(f"namespace {namespace!r} must not be empty or contain braces, colons, stars or spaces")
+        self.url = url
+        self.namespace = namespace
+        self._shard_count = shards
+        self._pools = Pools(url)
+        self._shards = [Shard(self._pools, namespace, number, shards, clock, patience) for number in range(shards)]
+        self._creates = [self._group(shard) for shard in self._shards]
+        self._opened = False
+
+    @property
+    def shards(self) -> int:
+        """See `Storage.shards`."""
+        return self._shard_count
+
+    async def open(self) -> None:
+        """See `Storage.open`."""
+        if self._opened:
+            return
+        for shard in self._shards:
+            version = await shard.run(scripts.OPEN, shard.now())
+            if version != SCHEMA_VERSION:
+                raise SchemaMismatch(
+                    f"namespace {self.namespace!r} holds data of schema {version}, and this asyncjobs works with"
+                    f" {SCHEMA_VERSION}: use the version that wrote it, or another namespace"
+                )
+        self._opened = True
+
+    async def close(self) -> None:
+        """See `Storage.close`."""
+        self._opened = False
+        for group in self._creates:
+            await group.close()
+        for shard in self._shards:
+            await shard.close()
+        await self._pools.close()
+
+    def _of(self, job_id: str) -> Shard:
+        return self._shards[shard_of(job_id, self._shard_count)]
+
+    # -- jobs --
+
+    def _group(self, shard: Shard) -> GroupCommit[NewJob, Created | None]:
+        async def send(jobs: list[NewJob]) -> list[Created | None]:
+            args: list[EncodableArg] = [shard.now()]
+            for job in jobs:
+                fields: list[EncodableArg] = [_NAME, job.name]
+                if job.payload:
+                    fields += pieces(_PAYLOAD, job.payload)
+                if job.options:
+                    fields += (_OPTIONS, job.options)
+                if job.max_recoveries != 3:
+                    fields += (_MAX_RECOVERIES, job.max_recoveries)
+                plain = not (job.priority or job.delay_ms or job.due_ms)
+                timing = "" if plain else f"{job.priority} {job.delay_ms} {job.due_ms}"
+                args += (job.id, job.queue, timing, len(fields), *fields)
+            codes = await shard.run(scripts.CREATE, *args)
+            return [_CREATED[code] for code in codes]
+
+        return GroupCommit(send, lambda job: len(job.payload) + 100, max_items=GROUP_JOBS, max_bytes=GROUP_BYTES)
+
+    async def create(self, jobs: Sequence[NewJob]) -> list[Created]:
+        """See `Storage.create`."""
+        if self._shard_count == 1:
+            codes = await self._creates[0].add(jobs)
+        else:
+            parts: dict[int, list[int]] = {}
+            for at, job in enumerate(jobs):
+                parts.setdefault(shard_of(job.id, self._shard_count), []).append(at)
+            futures = [self._creates[shard].add([jobs[at] for at in places]) for shard, places in parts.items()]
+            by_place: dict[int, Created | None] = {}
+            for places, results in zip(parts.values(), await asyncio.gather(*futures), strict=True):
+                by_place.update(zip(places, results, strict=True))
+            codes = [by_place[at] for at in range(len(jobs))]
+        refused = [job.queue for job, code in zip(jobs, codes, strict=True) if code is None]
+        if refused:
+            raise StorageError(
+                f"queue {refused[0]!r} can't take jobs: its key in Redis holds something else; delete that key"
+            )
+        return [code for code in codes if code is not None]
+
+    async def cancel(self, job_id: str, request_id: str) -> Cancelled:
+        """See `Storage.cancel`."""
+        shard = self._of(job_id)
+        return Cancelled(await shard.run(scripts.CANCEL, shard.now(), job_id, request_id))
+
+    async def requeue(self, job_id: str, request_id: str) -> Requeued:
+        """See `Storage.requeue`."""
+        shard = self._of(job_id)
+        return Requeued(await shard.run(scripts.REQUEUE, shard.now(), job_id, request_id))
+
+    async def promote(self, job_id: str, request_id: str) -> Requeued:
+        """See `Storage.promote`."""
+        shard = self._of(job_id)
+        return Requeued(await shard.run(scripts.PROMOTE, shard.now(), job_id, request_id))
+
+    async def delete(self, job_id: str) -> Deleted:
+        """See `Storage.delete`."""
+        shard = self._of(job_id)
+        return Deleted(await shard.run(scripts.DELETE, shard.now(), job_id))
+
+    async def get(self, job_id: str) -> JobRecord | None:
+        """See `Storage.get`."""
+        return _record(job_id, await self._of(job_id).run(scripts.GET, job_id))
+
+    async def history(self, job_id: str) -> list[HistoryEntry]:
+        """See `Storage.history`."""
+        shard = self._of(job_id)
+        lines = await shard.persist(("LRANGE", shard.keys.key("history", job_id), 0, -1))
+        return [replies.history_entry(line) for line in lines]
+
+    async def logs(self, job_id: str) -> list[LogLine]:
+        """See `Storage.logs`."""
+        shard = self._of(job_id)
+        lines = await shard.persist(("LRANGE", shard.keys.key("log", job_id), 0, -1))
+        return [replies.log_line(line) for line in lines]
+
+    async def jobs(
+        self, state: State, *, queue: str | None = None, offset: int = 0, limit: int = 50, newest_first: bool = False
+    ) -> Page:
+        """See `Storage.jobs`."""
+        if state is State.ENQUEUED and queue is None:
+            queues = [record.name for record in await self.queues()]
+            if newest_first:
+                queues.reverse()
+        else:
+            queues = [queue or ""]
+        pages: list[Page] = []
+        merged = self._shard_count > 1 or len(queues) > 1
+        for name in queues:
+            span = (0, offset + limit) if merged else (offset, limit)
+            shares = [
+                await shard.run(scripts.JOBS, STATES[state], name, *span, int(newest_first)) for shard in self._shards
+            ]
+            pages.append(merge_pages([_page(share) for share in shares], state, newest_first))
+        jobs = [job for page in pages for job in page.jobs]
+        if merged:
+            jobs = jobs[offset:]
+        return Page(jobs[:limit], sum(page.total for page in pages))
+
+    async def annotate(self, worker: str, notes: Sequence[Note]) -> None:
+        """See `Storage.annotate`."""
+        parts: dict[int, list[EncodableArg]] = {}
+        for note in notes:
+            part = parts.setdefault(shard_of(note.id, self._shard_count), [])
+            progress = "" if note.progress is None else repr(note.progress)
+            part += (note.id, note.exchange, progress, note.message, len(note.lines), *note.lines)
+        for number, args in parts.items():
+            shard = self._shards[number]
+            await shard.run(scripts.ANNOTATE, shard.now(), worker, *args)
+
+    # -- waiting for a job's end --
+
+    async def watch(self, job_id: str, inbox: str) -> JobRecord | None:
+        """See `Storage.watch`."""
+        return _record(job_id, await self._of(job_id).run(scripts.WATCH, job_id, inbox))
+
+    async def receive(self, shard: int, inbox: str, timeout: float) -> list[str]:
+        """See `Storage.receive`."""
+        part = self._shards[shard]
+        key = part.keys.inbox(inbox)
+        first = await part.persist(("BLPOP", key, timeout), wait=timeout)
+        if first is None:
+            return []
+        further = await part.persist(("LPOP", key, 1000)) or []
+        return [job.decode() for job in (first[1], *further)]
+
+    # -- running jobs --
+
+    async def register(self, shard: int, worker: str, info: dict[str, object], lease_ms: int) -> int:
+        """See `Storage.register`."""
+        part = self._shards[shard]
+        now: int = await part.run(scripts.REGISTER, part.now(), worker, replies.pack_info(info), lease_ms)
+        return now
+
+    async def unregister(self, shard: int, worker: str) -> bool:
+        """See `Storage.unregister`."""
+        part = self._shards[shard]
+        return bool(await part.run(scripts.UNREGISTER, part.now(), worker))
+
+    def heartbeat_link(self, shard: int, worker: str, lease_ms: int) -> RedisHeartbeatLink:
+        """See `Storage.heartbeat_link`."""
+        return RedisHeartbeatLink(self.url, self._shards[shard], worker)
+
+    async def exchange(self, shard: int, request: ExchangeRequest) -> ExchangeReply:
+        """See `Storage.exchange`."""
+        part = self._shards[shard]
+        kept = request.retention
+        args: list[EncodableArg] = [
+            *(part.now(), request.worker, request.number, request.slots),
+            *(" ".join(request.queues), " ".join(request.popped)),
+            *(kept.succeeded_ms, kept.failed_ms, kept.cancelled_ms, kept.max_jobs),
+        ]
+        for finish in request.finishes:
+            _add_finish(args, finish)
+        reply = await part.run(scripts.EXCHANGE, *args)
+        return replies.exchange_reply(reply, request.number)
+
+    async def wait_for_work(self, shard: int, queues: Sequence[str], timeout: float) -> str | None:
+        """See `Storage.wait_for_work`."""
+        part = self._shards[shard]
+        markers = [part.keys.wake(queue) for queue in queues]
+        popped = await part.persist(("BZPOPMIN", *markers, timeout), wait=timeout, patience=0)
+        return None if popped is None else queues[markers.index(popped[0].decode())]
+
+    async def reap(self, shard: int, worker: str | None = None, *, limit: int = 100) -> ReapReply:
+        """See `Storage.reap`."""
+        part = self._shards[shard]
+        reply = await part.run(scripts.REAP, part.now(), worker or "", limit)
+        recovered, failed, cancelled = (ids.decode().split() for ids in reply[1:])
+        return ReapReply(recovered, failed, cancelled, bool(reply[0]))
+
+    async def command(self, worker: str, command: str) -> bool:
+        """See `Storage.command`."""
+        told = [await shard.run(scripts.COMMAND, worker, command) for shard in self._shards]
+        return any(told)
+
+    # -- queues and lists --
+
+    async def pause(self, queue: str) -> None:
+        """See `Storage.pause`."""
+        for shard in self._shards:
+            await shard.run(scripts.PAUSE, queue, "1")
+
+    async def resume(self, queue: str) -> None:
+        """See `Storage.resume`."""
+        for shard in self._shards:
+            await shard.run(scripts.PAUSE, queue, "0")
+
+    async def purge(self, shard: int, queue: str, limit: int) -> tuple[int, bool]:
+        """See `Storage.purge`."""
+        part = self._shards[shard]
+        deleted, more = await part.run(scripts.PURGE, part.now(), queue, limit)
+        return deleted, bool(more)
+
+    async def clear(self, shard: int, state: State, limit: int) -> tuple[int, bool]:
+        """See `Storage.clear`."""
+        if state not in _LISTED:
+            raise OptionError(f"jobs that are {state} can't be cleared; choose one of {', '.join(sorted(_LISTED))}")
+        part = self._shards[shard]
+        deleted, more = await part.run(scripts.CLEAR, part.now(), STATES[state], limit)
+        return deleted, bool(more)
+
+    async def trim(self, shard: int, retention: Retention, limit: int) -> bool:
+        """See `Storage.trim`."""
+        part = self._shards[shard]
+        kept = (retention.succeeded_ms, retention.failed_ms, retention.cancelled_ms, retention.max_jobs)
+        return bool(await part.run(scripts.TRIM, part.now(), limit, *kept))
+
+    async def queues(self) -> list[QueueRecord]:
+        """See `Storage.queues`."""
+        return merge_queues([replies.queue_records(await shard.run(scripts.QUEUES)) for shard in self._shards])
+
+    async def workers(self) -> list[WorkerRecord]:
+        """See `Storage.workers`."""
+        return merge_workers([replies.worker_records(await shard.run(scripts.WORKERS)) for shard in self._shards])
+
+    async def stats(self) -> Stats:
+        """See `Storage.stats`."""
+        counts = dict.fromkeys(_COUNTED, 0)
+        counts |= {State.AWAITING: 0, State.THROTTLED: 0}
+        totals = dict.fromkeys(_TOTALS, 0)
+        now = 0
+        for shard in self._shards:
+            reply = await shard.run(scripts.STATS, shard.now())
+            now = max(now, reply[0])
+            for state, count in zip(_COUNTED, reply[1:8], strict=True):
+                counts[state] += count
+            flat = reply[8]
+            for name, total in zip(flat[::2], flat[1::2], strict=True):
+                totals[name.decode()] = totals.get(name.decode(), 0) + int(total)
+        return Stats(now, counts, totals, await self.queues(), len(await self.workers()))
+
+
+_CREATED: dict[int, Created | None] = {ord(str(code.value)): code for code in Created} | {ord("!"): None}
+_COUNTED = (
+    *(State.ENQUEUED, State.PROCESSING, State.SCHEDULED, State.RETRYING),
+    *(State.SUCCEEDED, State.FAILED, State.CANCELLED),
+)
+_LISTED = frozenset({State.SCHEDULED, State.RETRYING, State.SUCCEEDED, State.FAILED, State.CANCELLED})
+_TOTALS = ("succeeded", "failed", "cancelled", "retried", "recovered", "trimmed")
+
+
+def _add_finish(args: list[EncodableArg], finish: Finish) -> None:
+    plain = finish.outcome is Outcome.SUCCEEDED and finish.retention_ms < 0
+    if plain and finish.result_kept and not finish.result:
+        args += (finish.id, finish.exchange, "0", 0)
+        return
+    fields = pieces(_RESULT, finish.result) if finish.outcome is Outcome.SUCCEEDED else []
+    if not finish.result_kept:
+        fields += (_DROPPED, "1")
+    if plain:
+        args += (finish.id, finish.exchange, "0", len(fields), *fields)
+    else:
+        how = f"{finish.outcome.value} {finish.delay_ms} {finish.retention_ms}"
+        args += (finish.id, finish.exchange, how, len(fields), *fields, finish.error)
+
+
+def _record(job_id: str, reply: Any) -> JobRecord | None:
+    return None if reply is None else replies.job_record(job_id, reply[0], reply[1])
+
+
+def _page(reply: list[Any]) -> Page:
+    jobs: list[JobRecord] = []
+    for at in range(1, len(reply), 3):
+        record = replies.job_record(reply[at].decode(), reply[at + 1], reply[at + 2])
+        if record is not None:
+            jobs.append(record)
+    return Page(jobs, reply[0])
