@@ -1,0 +1,152 @@
+"""What clients and people do: create, cancel, requeue, promote, delete, pause, resume, purge, clear."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from asyncjobs.storage.base import Cancelled, Created, Deleted, NewJob, Requeued, State
+from asyncjobs.storage.memory.ordered import Ordered
+from asyncjobs.storage.memory.shard import Job, Shard
+
+
+def create(shard: Shard, new: NewJob) -> Created:
+    """→ `enqueued`, or → `scheduled` if it is due later."""
+    if new.id in shard.jobs or shard.is_stub(new.id):
+        return Created.EXISTS
+    now = shard.now()
+    shard.queue(new.queue)
+    job = shard.jobs[new.id] = Job(
+        id=new.id,
+        name=new.name,
+        queue=new.queue,
+        state=State.STAGING,
+        payload=new.payload,
+        options=new.options,
+        priority=new.priority,
+        max_recoveries=new.max_recoveries,
+        created_ms=now,
+    )
+    due = max(now + new.delay_ms, new.due_ms)
+    if due <= now:
+        shard.enqueue(job)
+        shard.put_marker(new.queue)
+    else:
+        earliest = shard.next_due()
+        shard.wait_until_due(job, State.SCHEDULED, due)
+        if earliest is None or due < earliest:
+            shard.put_marker(new.queue)
+    return Created.CREATED
+
+
+def cancel(shard: Shard, job_id: str, request_id: str) -> Cancelled:
+    """→ `cancelled`; or the worker that runs it is told."""
+    job = shard.jobs.get(job_id)
+    if job is None:
+        return Cancelled.MISSING
+    if request_id in job.requests:
+        asked = job.state is State.PROCESSING and job.cancel_requested
+        return Cancelled.REQUESTED if asked else Cancelled.CANCELLED
+    if job.state.is_final:
+        return Cancelled.FINAL
+    job.requests.append(request_id)
+    if job.state is State.PROCESSING:
+        job.cancel_requested = True
+        if worker := shard.workers.get(job.worker):
+            shard.nudge(worker)
+        return Cancelled.REQUESTED
+    shard.record(job, "cancelled")
+    shard.end(job, State.CANCELLED)
+    return Cancelled.CANCELLED
+
+
+def requeue(shard: Shard, job_id: str, request_id: str) -> Requeued:
+    """A final state → `enqueued`, as if new, but that attempts go on counting."""
+    job = shard.jobs.get(job_id)
+    if job is None:
+        return Requeued.MISSING
+    if request_id in job.requests:
+        return Requeued.REQUEUED
+    if not job.state.is_final:
+        return Requeued.WRONG_STATE
+    job.requests.append(request_id)
+    job.failures = job.recoveries = job.deaths = 0
+    job.result, job.result_kept = b"", True
+    job.progress, job.progress_message = None, ""
+    if job.is_ghost:
+        shard.enqueue_in_old_place(job)
+    else:
+        shard.enqueue(job)
+    shard.record(job, "requeued")
+    shard.put_marker(job.queue)
+    return Requeued.REQUEUED
+
+
+def promote(shard: Shard, job_id: str, request_id: str) -> Requeued:
+    """`scheduled` or `retrying` → `enqueued`, whatever the due time."""
+    job = shard.jobs.get(job_id)
+    if job is None:
+        return Requeued.MISSING
+    if request_id in job.requests:
+        return Requeued.REQUEUED
+    if job.state not in (State.SCHEDULED, State.RETRYING):
+        return Requeued.WRONG_STATE
+    job.requests.append(request_id)
+    shard.enqueue(job)
+    shard.record(job, "promoted")
+    shard.put_marker(job.queue)
+    return Requeued.REQUEUED
+
+
+def delete(shard: Shard, job_id: str) -> Deleted:
+    """Remove a job that isn't running."""
+    job = shard.jobs.get(job_id)
+    if job is None:
+        return Deleted.MISSING
+    if job.state is State.PROCESSING:
+        return Deleted.RUNNING
+    shard.remove(job)
+    return Deleted.DELETED
+
+
+def pause(shard: Shard, name: str) -> None:
+    """Grant nothing of a queue any more."""
+    queue = shard.queue(name)
+    queue.paused = True
+    queue.marker = False
+
+
+def resume(shard: Shard, name: str) -> None:
+    """Undo `pause`."""
+    queue = shard.queues.get(name)
+    if queue is not None:
+        queue.paused = False
+        if queue.has_ids:
+            shard.put_marker(name)
+
+
+def purge(shard: Shard, name: str, limit: int) -> tuple[int, bool]:
+    """Delete enqueued jobs of a queue in the order in which they'd run. Ghosts on the way count for `limit`."""
+    queue = shard.queues.get(name)
+    if queue is None:
+        return 0, False
+    deleted = 0
+    for _ in range(limit):
+        found = queue.take(suspects=True)
+        if found is None:
+            break
+        job = shard.lies_at(*found)
+        if job is None:
+            shard.skip(*found)
+        else:
+            shard.remove(job)
+            deleted += 1
+    return deleted, queue.has_ids
+
+
+def clear(shard: Shard, state: State, limit: int) -> tuple[int, bool]:
+    """Delete jobs of a list, the earliest first."""
+    listed = shard.lists.get(state, Ordered())
+    first = list(islice(listed, limit))
+    for job_id in first:
+        shard.remove(shard.jobs[job_id])
+    return len(first), len(listed) > 0

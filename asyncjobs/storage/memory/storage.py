@@ -1,0 +1,250 @@
+"""`MemoryStorage`: the storage contract over plain Python objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from asyncjobs.clock import Clock, system_clock
+from asyncjobs.errors import OptionError
+from asyncjobs.ids import MAX_SHARDS, shard_of
+from asyncjobs.storage.base import (
+    Cancelled,
+    Created,
+    Deleted,
+    ExchangeReply,
+    ExchangeRequest,
+    HeartbeatLink,
+    HistoryEntry,
+    JobRecord,
+    LogLine,
+    NewJob,
+    Note,
+    Page,
+    QueueRecord,
+    ReapReply,
+    Requeued,
+    Retention,
+    State,
+    Stats,
+    WorkerRecord,
+)
+from asyncjobs.storage.memory import by_hand, leases, reading
+from asyncjobs.storage.memory import exchange as exchanging
+from asyncjobs.storage.memory import retention as trimming
+from asyncjobs.storage.memory.shard import Shard
+
+
+class MemoryStorage:
+    """A storage in this process's memory: for unit tests, and to say precisely what any storage does.
+
+    Clients and workers that share one object share its jobs, from any thread and any event loop; nothing
+    outlives the object. Every method is described at `Storage`.
+
+    `shards`: how many parts the namespace has (1 to 62, default 1). `clock`: where its time comes from, as
+    milliseconds since 1970 (default: this machine's clock); a test moves it by hand. Time-outs of waiting
+    calls are real time nevertheless. Raises `OptionError` for a number of shards that can't be.
+    """
+
+    def __init__(self, shards: int = 1, clock: Clock = system_clock) -> None:
+        if not 1 <= shards <= MAX_SHARDS:
+            raise OptionError(f"shards must be from 1 to {MAX_SHARDS}, not {shards}")
+        self._shards = [Shard(clock) for _ in range(shards)]
+
+    def _shard_of(self, job_id: str) -> Shard:
+        return self._shards[shard_of(job_id, len(self._shards))]
+
+    @property
+    def shards(self) -> int:
+        """How many parts the namespace has."""
+        return len(self._shards)
+
+    async def open(self) -> None:
+        """There is nothing to connect to."""
+        for shard in self._shards:
+            with shard.lock:
+                if shard.alive_ms is None:
+                    shard.alive_ms = shard.now()
+
+    async def close(self) -> None:
+        """The jobs stay for as long as the object does."""
+
+    # -- jobs --
+
+    async def create(self, jobs: Sequence[NewJob]) -> list[Created]:
+        """See `Storage.create`."""
+        created: list[Created] = []
+        with self._all_locked():
+            for job in jobs:
+                created.append(by_hand.create(self._shard_of(job.id), job))
+        return created
+
+    async def cancel(self, job_id: str, request_id: str) -> Cancelled:
+        """See `Storage.cancel`."""
+        with (shard := self._shard_of(job_id)).lock:
+            return by_hand.cancel(shard, job_id, request_id)
+
+    async def requeue(self, job_id: str, request_id: str) -> Requeued:
+        """See `Storage.requeue`."""
+        with (shard := self._shard_of(job_id)).lock:
+            return by_hand.requeue(shard, job_id, request_id)
+
+    async def promote(self, job_id: str, request_id: str) -> Requeued:
+        """See `Storage.promote`."""
+        with (shard := self._shard_of(job_id)).lock:
+            return by_hand.promote(shard, job_id, request_id)
+
+    async def delete(self, job_id: str) -> Deleted:
+        """See `Storage.delete`."""
+        with (shard := self._shard_of(job_id)).lock:
+            return by_hand.delete(shard, job_id)
+
+    async def get(self, job_id: str) -> JobRecord | None:
+        """See `Storage.get`."""
+        with (shard := self._shard_of(job_id)).lock:
+            job = shard.jobs.get(job_id)
+            return reading.record_of(job) if job else None
+
+    async def history(self, job_id: str) -> list[HistoryEntry]:
+        """See `Storage.history`."""
+        with (shard := self._shard_of(job_id)).lock:
+            job = shard.jobs.get(job_id)
+            return list(job.past) if job else []
+
+    async def logs(self, job_id: str) -> list[LogLine]:
+        """See `Storage.logs`."""
+        with (shard := self._shard_of(job_id)).lock:
+            job = shard.jobs.get(job_id)
+            return list(job.log) if job else []
+
+    async def jobs(
+        self,
+        state: State,
+        *,
+        queue: str | None = None,
+        offset: int = 0,
+        limit: int = 50,
+        newest_first: bool = False,
+    ) -> Page:
+        """See `Storage.jobs`. Over several shards, each queue's jobs come shard by shard."""
+        with self._all_locked():
+            return reading.jobs(self._shards, state, queue, offset, limit, newest_first)
+
+    async def annotate(self, worker: str, notes: Sequence[Note]) -> None:
+        """See `Storage.annotate`."""
+        for note in notes:
+            with (shard := self._shard_of(note.id)).lock:
+                exchanging.annotate(shard, worker, note)
+
+    # -- waiting for a job's end --
+
+    async def watch(self, job_id: str, inbox: str) -> JobRecord | None:
+        """See `Storage.watch`."""
+        with (shard := self._shard_of(job_id)).lock:
+            job = shard.jobs.get(job_id)
+            if job is None:
+                return None
+            if not job.state.is_final and inbox not in job.inboxes:
+                job.inboxes.append(inbox)
+            return reading.record_of(job)
+
+    async def receive(self, shard: int, inbox: str, timeout: float) -> list[str]:
+        """See `Storage.receive`."""
+        inboxes = self._shards[shard].inboxes
+        return await self._shards[shard].wait_for(lambda: inboxes.pop(inbox, None), timeout) or []
+
+    # -- running jobs --
+
+    async def register(self, shard: int, worker: str, info: dict[str, object], lease_ms: int) -> int:
+        """See `Storage.register`."""
+        with (part := self._shards[shard]).lock:
+            return leases.register(part, worker, info, lease_ms)
+
+    async def unregister(self, shard: int, worker: str) -> bool:
+        """See `Storage.unregister`."""
+        with (part := self._shards[shard]).lock:
+            return leases.unregister(part, worker)
+
+    def heartbeat_link(self, shard: int, worker: str, lease_ms: int) -> HeartbeatLink:
+        """See `Storage.heartbeat_link`. The lease lasts as long as `register` was told."""
+        return leases.MemoryHeartbeatLink(self._shards[shard], worker)
+
+    async def exchange(self, shard: int, request: ExchangeRequest) -> ExchangeReply:
+        """See `Storage.exchange`."""
+        with (part := self._shards[shard]).lock:
+            return exchanging.exchange(part, request)
+
+    async def wait_for_work(self, shard: int, queues: Sequence[str], timeout: float) -> str | None:
+        """See `Storage.wait_for_work`."""
+        part = self._shards[shard]
+
+        def take() -> str | None:
+            for name in queues:
+                queue = part.queues.get(name)
+                if queue is not None and queue.marker:
+                    queue.marker = False
+                    return name
+            return None
+
+        return await part.wait_for(take, timeout)
+
+    async def reap(self, shard: int, worker: str | None = None, *, limit: int = 100) -> ReapReply:
+        """See `Storage.reap`."""
+        with (part := self._shards[shard]).lock:
+            return leases.reap(part, worker, limit)
+
+    async def command(self, worker: str, command: str) -> bool:
+        """See `Storage.command`."""
+        with self._all_locked():
+            told = [leases.command(shard, worker, command) for shard in self._shards]
+        return any(told)
+
+    # -- queues and lists --
+
+    async def pause(self, queue: str) -> None:
+        """See `Storage.pause`."""
+        with self._all_locked():
+            for shard in self._shards:
+                by_hand.pause(shard, queue)
+
+    async def resume(self, queue: str) -> None:
+        """See `Storage.resume`."""
+        with self._all_locked():
+            for shard in self._shards:
+                by_hand.resume(shard, queue)
+
+    async def purge(self, shard: int, queue: str, limit: int) -> tuple[int, bool]:
+        """See `Storage.purge`."""
+        with (part := self._shards[shard]).lock:
+            return by_hand.purge(part, queue, limit)
+
+    async def clear(self, shard: int, state: State, limit: int) -> tuple[int, bool]:
+        """See `Storage.clear`."""
+        with (part := self._shards[shard]).lock:
+            return by_hand.clear(part, state, limit)
+
+    async def trim(self, shard: int, retention: Retention, limit: int) -> bool:
+        """See `Storage.trim`."""
+        with (part := self._shards[shard]).lock:
+            return trimming.trim(part, retention, limit)
+
+    async def queues(self) -> list[QueueRecord]:
+        """See `Storage.queues`."""
+        with self._all_locked():
+            return reading.queues(self._shards)
+
+    async def workers(self) -> list[WorkerRecord]:
+        """See `Storage.workers`."""
+        with self._all_locked():
+            return reading.workers(self._shards)
+
+    async def stats(self) -> Stats:
+        """See `Storage.stats`."""
+        with self._all_locked():
+            return reading.stats(self._shards)
+
+    def _all_locked(self) -> ExitStack:
+        locks = ExitStack()
+        for shard in self._shards:
+            locks.enter_context(shard.lock)
+        return locks
