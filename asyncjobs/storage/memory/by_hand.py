@@ -125,7 +125,7 @@ def resume(shard: Shard, name: str) -> None:
 
 
 def purge(shard: Shard, name: str, limit: int) -> tuple[int, bool]:
-    """Delete enqueued jobs of a queue in the order in which they'd run. Ghosts on the way count for `limit`."""
+    """Delete enqueued jobs of a queue in the order in which they'd run. Ghosts on the way count, too."""
     queue = shard.queues.get(name)
     if queue is None:
         return 0, False

@@ -173,7 +173,7 @@ class Shard:
             queue.plain.append(job.id)
 
     def enqueue_first(self, job: Job, *, suspect: bool) -> None:
-        """→ `enqueued`, at the head, as a job that was given back unfinished. `enqueued_ms` stays as it was."""
+        """→ `enqueued`, at the head, as a job given back unfinished. `enqueued_ms` stays as it was."""
         self._move_to(job, State.ENQUEUED)
         queue = self.queues[job.queue]
         if suspect:
