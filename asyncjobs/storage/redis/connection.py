@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 import hiredis
 from redis import exceptions as redis_errors
+from redis._parsers import BaseParser
 from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
@@ -74,65 +77,156 @@ def no_retries() -> dict[str, Any]:
         "health_check_interval": 0,
         "retry": Retry(NoBackoff(), 0),
         "decode_responses": False,
+        "protocol": 2,
     }
+
+
+OnReply = Callable[[Any], None]
+"""Is called once, with a reply or with an exception (never raised)."""
+
+
+class _Replies(asyncio.Protocol):
+    """Reads the replies of a connection that redis-py has opened; one is awaited at a time."""
+
+    def __init__(self, transport: asyncio.WriteTransport, reply_timeout: float) -> None:
+        self.transport = transport
+        self.lost = False
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(replyError=_reply_error, notEnoughData=_INCOMPLETE)
+        self._on_reply: OnReply | None = None
+        self._reply_timeout = reply_timeout
+        self._deadline = math.inf
+        self._watchdog = self._loop.call_later(1.0, self._watch)
+
+    def ask(self, command: bytes, on_reply: OnReply, wait: float = 0.0) -> None:
+        """Send a packed command. `wait`: seconds that it may block in Redis."""
+        self._on_reply = on_reply
+        self._deadline = self._loop.time() + self._reply_timeout + wait
+        self.transport.write(command)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the transport."""
+        try:
+            self._reader.feed(data)
+            reply = self._reader.gets()
+        except Exception as error:
+            self._answer(redis_errors.ConnectionError(f"an unreadable reply: {error}"))
+            self.transport.abort()
+            return
+        if reply is not _INCOMPLETE:
+            self._answer(reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the transport."""
+        self.lost = True
+        self._watchdog.cancel()
+        self._answer(redis_errors.ConnectionError(f"the connection to Redis was lost{f': {exc}' if exc else ''}"))
+
+    def forget(self) -> None:
+        """Nobody waits for the reply any more."""
+        self._on_reply = None
+
+    def _answer(self, reply: Any) -> None:
+        on_reply, self._on_reply = self._on_reply, None
+        self._deadline = math.inf
+        if on_reply is not None:
+            on_reply(reply)
+
+    def _watch(self) -> None:
+        """A timer per connection, not per command: cut a connection that gives no reply."""
+        if self._loop.time() > self._deadline:
+            logger.warning("no reply from Redis in time; the connection is cut")
+            self.transport.abort()
+            self._answer(redis_errors.TimeoutError("no reply from Redis in time"))
+            return
+        self._watchdog = self._loop.call_later(1.0, self._watch)
+
+
+_INCOMPLETE = object()
+
+
+def _reply_error(text: str) -> Exception:
+    return cast(Exception, BaseParser.parse_error(text))
 
 
 class Link:
     """A connection that sends one command and reads its reply, and connects anew when it was lost.
 
-    Not safe for use by two tasks at once.
+    redis-py opens it (address, TLS, login, database); commands and replies then bypass its per-command work, which
+    costs more than Redis' own. Not safe for use by two tasks at once.
     """
 
     def __init__(self, pool: ConnectionPool, reply_timeout: float = REPLY_TIMEOUT) -> None:
-        self._pool = pool
+        self.pool = pool
         self._connection: Connection | None = None
+        self._replies: _Replies | None = None
         self._reply_timeout = reply_timeout
+
+    @property
+    def ready(self) -> bool:
+        """True if `ask` can be used: it is connected."""
+        return self._replies is not None and not self._replies.lost
+
+    def ask(self, args: tuple[EncodableArg, ...], on_reply: OnReply) -> None:
+        """Send a command at once, and have `on_reply` called with its reply or error. Only when `ready`."""
+        assert self._replies is not None
+        self._replies.ask(hiredis.pack_command(args), on_reply)
 
     async def call(self, *args: EncodableArg, wait: float = 0.0) -> Any:
         """Send a command and return its reply. `wait`: seconds that the command itself may block.
 
         Raises redis-py's errors; after one that isn't Redis' own answer, or a cancellation, the next call connects anew.
         """
-        connection = self._connection
+        replies = self._replies
+        if replies is None or replies.lost:
+            replies = await self._connect()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def on_reply(reply: Any) -> None:
+            if not future.done():
+                future.set_result(reply)
+
+        replies.ask(hiredis.pack_command(args), on_reply, wait)
         try:
-            if connection is None:
-                connection = cast(Connection, self._pool.make_connection())
-                self._connection = connection
-            if not connection.is_connected:
-                async with asyncio.timeout(CONNECT_TIMEOUT):
-                    await connection.connect()
-            command = cast(bytes, hiredis.pack_command(args))  # pyright: ignore[reportArgumentType]
-            watchdog = asyncio.get_running_loop().call_later(self._reply_timeout + wait, _abort, connection)
-            try:
-                await connection.send_packed_command(command, check_health=False)
-                reply: Any = await connection.read_response(disable_decoding=True)
-            finally:
-                watchdog.cancel()
-        except redis_errors.ResponseError as error:
-            if isinstance(error, UNREACHABLE):
-                await self.drop()
+            reply = await future
+        except BaseException:
+            replies.forget()
+            await self.drop()
             raise
+        if isinstance(reply, Exception):
+            if isinstance(reply, UNREACHABLE):
+                await self.drop()
+            raise reply
+        return reply
+
+    async def _connect(self) -> _Replies:
+        await self.drop()
+        connection = cast(Connection, self.pool.make_connection())
+        self._connection = connection
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await connection.connect()
         except TimeoutError as error:
             await self.drop()
-            raise redis_errors.TimeoutError("no connection within the time allowed") from error
+            raise redis_errors.TimeoutError("no connection to Redis within the time allowed") from error
         except BaseException:
             await self.drop()
             raise
-        return reply
+        writer = connection._writer  # pyright: ignore[reportPrivateUsage]
+        assert writer is not None
+        replies = _Replies(writer.transport, self._reply_timeout)
+        writer.transport.set_protocol(replies)
+        self._replies = replies
+        return replies
 
     async def drop(self) -> None:
         """Close the connection; the next call makes a new one."""
+        replies, self._replies = self._replies, None
         connection, self._connection = self._connection, None
+        if replies is not None:
+            replies.transport.abort()
         if connection is not None:
             await connection.disconnect(nowait=True)
-
-
-def _abort(connection: Connection) -> None:
-    """Cut a connection that gave no reply in time; the reader gets an error at once."""
-    logger.warning("no reply from Redis for %.0f s; the connection is cut", REPLY_TIMEOUT)
-    writer = connection._writer  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
-    if writer is not None:
-        writer.transport.abort()
 
 
 def make_pool(url: str) -> ConnectionPool:

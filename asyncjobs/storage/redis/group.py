@@ -1,72 +1,76 @@
 """Group commit: calls that arrive while one is on its way ride together in the next.
 
-No timer and no added wait: a lone call leaves at once. Each caller waits for its own part; cancelling it
-never cancels the trip, which is a task of the group's own.
+No timer and no added wait: a lone call leaves at once. A trip belongs to the group, not to any caller, so that
+a caller that is cancelled never takes the others' trip with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+Done = Callable[[Sequence[Result] | Exception], None]
+
 
 class GroupCommit(Generic[Item, Result]):
     """Collects items and sends them in groups, one group at a time.
 
-    `send` gets a group and returns one result for each item; if it raises, all callers of that group see it.
-    A caller's own items are never split over two groups. `size` tells an item's bytes.
+    `depart` starts a trip with a group, and calls what it is given exactly once, with one result for each item or
+    with the error that all callers of the group are to see. A caller's own items are never split over two
+    groups. `size` tells an item's bytes.
     """
 
     def __init__(
         self,
-        send: Callable[[list[Item]], Awaitable[Sequence[Result]]],
+        depart: Callable[[list[Item], Done[Result]], None],
         size: Callable[[Item], int],
         *,
         max_items: int,
         max_bytes: int,
     ) -> None:
-        self._send = send
+        self._depart = depart
         self._size = size
         self._max_items = max_items
         self._max_bytes = max_bytes
         self._waiting: deque[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]] = deque()
-        self._trip: asyncio.Task[None] | None = None
+        self._under_way: asyncio.Future[None] | None = None
 
     def add(self, items: Sequence[Item]) -> asyncio.Future[Sequence[Result]]:
         """Hand in items that belong together; the future brings their results."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Sequence[Result]] = loop.create_future()
+        future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, future))
-        if self._trip is None:
-            self._trip = loop.create_task(self._trips(), name="asyncjobs group commit")
+        if self._under_way is None:
+            self._start()
         return future
 
-    async def _trips(self) -> None:
-        try:
-            while self._waiting:
-                group, callers = self._next_group()
-                try:
-                    results = await self._send(group)
-                except Exception as error:
-                    for _, future in callers:
-                        if not future.done():
-                            future.set_exception(error)
-                            future.exception()
-                    continue
-                start = 0
-                for count, future in callers:
-                    if not future.done():
-                        future.set_result(results[start : start + count])
-                    start += count
-        finally:
-            self._trip = None
-            while self._waiting:
-                self._waiting.popleft()[1].cancel()
+    def _start(self) -> None:
+        group, callers = self._next_group()
+        if not group:
+            self._under_way = None
+            return
+        trip: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(results: Sequence[Result] | Exception) -> None:
+            start = 0
+            for count, future in callers:
+                if future.done():
+                    pass
+                elif isinstance(results, Exception):
+                    future.set_exception(results)
+                else:
+                    future.set_result(results[start : start + count])
+                start += count
+            if not trip.done():
+                trip.set_result(None)
+            self._start()
+
+        self._under_way = trip
+        self._depart(group, done)
 
     def _next_group(self) -> tuple[list[Item], list[tuple[int, asyncio.Future[Sequence[Result]]]]]:
         group: list[Item] = []
@@ -88,5 +92,5 @@ class GroupCommit(Generic[Item, Result]):
 
     async def close(self) -> None:
         """Wait until what was handed in has been sent."""
-        if self._trip is not None:
-            await asyncio.wait([self._trip])
+        while self._under_way is not None:
+            await asyncio.wait([self._under_way])

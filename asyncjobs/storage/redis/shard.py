@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 from redis import exceptions as redis_errors
 
 from asyncjobs.clock import Clock
-from asyncjobs.storage.redis.connection import RETRY_DELAYS, UNREACHABLE, EncodableArg, Link, Pools, translate
+from asyncjobs.storage.redis.connection import RETRY_DELAYS, UNREACHABLE, EncodableArg, Link, OnReply, Pools, translate
 from asyncjobs.storage.redis.keys import Keys, hash_tag
 from asyncjobs.storage.redis.scripts import Script
 
@@ -33,6 +31,7 @@ class Shard:
         self._pools = pools
         self._patience = patience
         self._idle: list[Link] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._calls = asyncio.Semaphore(MAX_CALLS)
 
     def now(self) -> str:
@@ -45,6 +44,36 @@ class Shard:
         async with self._calls:
             return await self.persist(("EVALSHA", script.sha, 1, self.tag, *args), script, patience)
 
+    def start(self, script: Script, args: list[EncodableArg], done: OnReply) -> None:
+        """Run a script without a task where that can be: `done` is called once, with the reply or an error of ours."""
+        script.check(len(args))
+        command = ("EVALSHA", script.sha, 1, self.tag, *args)
+        if not self._idle or not self._idle[-1].ready:
+            self._start_slowly(command, script, done)
+            return
+        link = self._idle.pop()
+
+        def on_reply(reply: Any) -> None:
+            if isinstance(reply, Exception):
+                self._start_slowly(command, script, done)
+            else:
+                self._idle.append(link)
+                done(reply)
+
+        link.ask(command, on_reply)
+
+    def _start_slowly(self, command: tuple[EncodableArg, ...], script: Script, done: OnReply) -> None:
+        async def carry_out() -> None:
+            try:
+                reply = await self.persist(command, script)
+            except Exception as error:
+                reply = error
+            done(reply)
+
+        task = asyncio.get_running_loop().create_task(carry_out(), name=f"asyncjobs {script.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def persist(
         self, command: tuple[EncodableArg, ...], script: Script | None = None, patience: float | None = None, wait: float = 0.0
     ) -> Any:
@@ -52,34 +81,34 @@ class Shard:
         give_up = 0.0
         tries = 0
         while True:
+            link = self._idle.pop() if self._idle else Link(await self._pools.pool_for(self.tag))
             try:
-                async with self._link() as link:
-                    try:
-                        return await link.call(*command, wait=wait)
-                    except redis_errors.NoScriptError:
-                        if script is None:
-                            raise
-                        return await link.call("EVAL", script.source, *command[2:])
+                try:
+                    reply = await link.call(*command, wait=wait)
+                except redis_errors.NoScriptError:
+                    if script is None:
+                        raise
+                    reply = await link.call("EVAL", script.source, *command[2:])
             except (redis_errors.RedisError, OSError, EOFError) as error:
-                if not isinstance(error, UNREACHABLE):
-                    if not await self._pools.moved(error):
+                if isinstance(error, UNREACHABLE):
+                    if not give_up:
+                        give_up = time.monotonic() + (self._patience if patience is None else patience)
+                        await self._pools.unreachable()
+                    if time.monotonic() >= give_up:
                         raise translate(error) from error
-                elif not give_up:
-                    give_up = time.monotonic() + (self._patience if patience is None else patience)
-                    await self._pools.unreachable()
-                elif time.monotonic() >= give_up:
+                elif await self._pools.moved(error):
+                    await link.drop()
+                else:
+                    self._idle.append(link)
                     raise translate(error) from error
-                self._idle.clear()
+                await self.close()
                 await asyncio.sleep(RETRY_DELAYS[min(tries, len(RETRY_DELAYS) - 1)])
                 tries += 1
-
-    @contextlib.asynccontextmanager
-    async def _link(self) -> AsyncIterator[Link]:
-        link = self._idle.pop() if self._idle else Link(await self._pools.pool_for(self.tag))
-        yield link
-        self._idle.append(link)
+            else:
+                self._idle.append(link)
+                return reply
 
     async def close(self) -> None:
-        """Close all connections that aren't in use."""
+        """Close all connections that aren't in use; the next requests make new ones."""
         while self._idle:
             await self._idle.pop().drop()

@@ -34,7 +34,7 @@ from asyncjobs.storage.base import (
 from asyncjobs.storage.redis import replies, scripts
 from asyncjobs.storage.redis.connection import EncodableArg, Pools
 from asyncjobs.storage.redis.gather import merge_pages, merge_queues, merge_workers
-from asyncjobs.storage.redis.group import GroupCommit
+from asyncjobs.storage.redis.group import Done, GroupCommit
 from asyncjobs.storage.redis.heartbeat import RedisHeartbeatLink
 from asyncjobs.storage.redis.keys import FIELDS, SCHEMA_VERSION, STATES, pieces
 from asyncjobs.storage.redis.shard import Shard
@@ -110,7 +110,7 @@ class RedisStorage:
     # -- jobs --
 
     def _group(self, shard: Shard) -> GroupCommit[NewJob, Created | None]:
-        async def send(jobs: list[NewJob]) -> list[Created | None]:
+        def depart(jobs: list[NewJob], done: Done[Created | None]) -> None:
             args: list[EncodableArg] = [shard.now()]
             for job in jobs:
                 fields: list[EncodableArg] = [_NAME, job.name]
@@ -123,10 +123,13 @@ class RedisStorage:
                 plain = not (job.priority or job.delay_ms or job.due_ms)
                 timing = "" if plain else f"{job.priority} {job.delay_ms} {job.due_ms}"
                 args += (job.id, job.queue, timing, len(fields), *fields)
-            codes = await shard.run(scripts.CREATE, *args)
-            return [_CREATED[code] for code in codes]
 
-        return GroupCommit(send, lambda job: len(job.payload) + 100, max_items=GROUP_JOBS, max_bytes=GROUP_BYTES)
+            def on_reply(reply: Any) -> None:
+                done(reply if isinstance(reply, Exception) else [_CREATED[code] for code in reply])
+
+            shard.start(scripts.CREATE, args, on_reply)
+
+        return GroupCommit(depart, lambda job: len(job.payload) + 100, max_items=GROUP_JOBS, max_bytes=GROUP_BYTES)
 
     async def create(self, jobs: Sequence[NewJob]) -> list[Created]:
         """See `Storage.create`."""

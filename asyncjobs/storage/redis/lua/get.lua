@@ -7,4 +7,4 @@ end
 local list = redis.call('HGET', K.job(A.id), F.state)
 -- @include list_of
 list = list_of(list)
-return { row, list and redis.call('ZSCORE', list, A.id) }
+return { row, list and redis.call('ZSCORE', list, A.id) or false }

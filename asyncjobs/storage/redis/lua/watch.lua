@@ -16,4 +16,4 @@ if state ~= S.succeeded and state ~= S.failed and state ~= S.cancelled and state
     redis.call('HSET', job, F.inboxes, inboxes .. ',' .. A.inbox)
   end
 end
-return { row, list and redis.call('ZSCORE', list, A.id) }
+return { row, list and redis.call('ZSCORE', list, A.id) or false }
