@@ -48,18 +48,17 @@ LOG_TAIL_LINES = 8
 # pool's, say), needs Python code between fork and exec, and isn't there on macOS. The shell becomes the
 # server (exec), so the server is our direct child and its exit is seen at once; the watcher signals its
 # process group, whose number can't be given to anyone else while the watcher itself is in it. It gives
-# the server time to write down its data before it kills it. $1: an empty directory to remove in the end,
-# or nothing.
+# the server time to write down its data before it kills it. A line on the pipe means that the server has
+# been ended in order. $1: an empty directory to remove otherwise, or nothing; $2: fifths of a second.
 WATCHED = """
-scratch=$1; shift
+scratch=$1; patience=$2; shift 2
 exec 3<&0
 (
     trap '' TERM
-    read -r end <&3
+    read -r ended <&3 && kill -KILL 0
     kill -TERM 0
-    tries=0
-    while kill -0 $$ && [ $tries -lt 50 ]; do sleep 0.2; tries=$((tries + 1)); done
     [ -z "$scratch" ] || rmdir "$scratch"
+    while kill -0 $$ && [ "$patience" -gt 0 ]; do sleep 0.2; patience=$((patience - 1)); done
     kill -KILL 0
 ) >/dev/null 2>&1 &
 exec "$@" 3<&- </dev/null
@@ -288,6 +287,9 @@ def end_server(process: subprocess.Popen[bytes]) -> None:
         process.wait()
     finally:
         assert process.stdin is not None
+        if process.returncode is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.write(b"ended\n")
         process.stdin.close()
 
 
@@ -301,7 +303,15 @@ def _spawn(
     command: Sequence[str], directory: Path, log: IO[bytes], scratch: Path | None
 ) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        ["/bin/sh", "-c", WATCHED, "asyncjobs-embedded", str(scratch or ""), *command],
+        [
+            "/bin/sh",
+            "-c",
+            WATCHED,
+            "asyncjobs-embedded",
+            str(scratch or ""),
+            str(round(STOP_SECONDS * 5)),
+            *command,
+        ],
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
