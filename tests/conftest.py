@@ -22,7 +22,7 @@ from tests.waiting import eventually_sync
 
 RUN_VARIABLE = "ASYNCJOBS_TEST_RUN"
 RUN = uuid.uuid4().hex
-LEFTOVER_SECONDS = 3.0
+LEFTOVER_SECONDS = 15.0
 # Python starts these once for the whole process.
 KEPT_BY_PYTHON = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
@@ -272,8 +273,9 @@ class Cluster:
             node.command("CLUSTER", "SET-CONFIG-EPOCH", epoch)
             # ADDSLOTSRANGE came only with Redis 7.
             node.command("CLUSTER", "ADDSLOTS", *slots)
-        for node in self.nodes[1:]:
-            self.nodes[0].command("CLUSTER", "MEET", HOST, node.port)
+        # Each meets each: left to hearsay, two of them sometimes take many seconds to find one another.
+        for one, other in itertools.permutations(self.nodes, 2):
+            one.command("CLUSTER", "MEET", HOST, other.port)
         self.wait_until_ok()
 
     def _shares(self) -> list[tuple[Server, range]]:

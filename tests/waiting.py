@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -67,10 +67,8 @@ def eventually_sync(
 
 
 async def _value(predicate: Callable[[], T | Awaitable[T]]) -> T:
-    value = predicate()
-    if isinstance(value, Awaitable):
-        return await value
-    return value
+    value: Any = predicate()
+    return cast(T, await value if inspect.isawaitable(value) else value)
 
 
 def _pauses() -> Iterator[float]:
