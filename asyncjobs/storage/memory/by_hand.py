@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
+from asyncjobs.errors import OptionError
 from asyncjobs.storage.base import Cancelled, Created, Deleted, NewJob, Requeued, State
-from asyncjobs.storage.memory.ordered import Ordered
 from asyncjobs.storage.memory.shard import Job, Shard
 
 
@@ -145,7 +145,11 @@ def purge(shard: Shard, name: str, limit: int) -> tuple[int, bool]:
 
 def clear(shard: Shard, state: State, limit: int) -> tuple[int, bool]:
     """Delete jobs of a list, the earliest first."""
-    listed = shard.lists.get(state, Ordered())
+    listed = shard.lists.get(state)
+    if listed is None:
+        raise OptionError(
+            f"jobs that are {state} can't be cleared; choose one of {', '.join(sorted(shard.lists))}"
+        )
     first = list(islice(listed, limit))
     for job_id in first:
         shard.remove(shard.jobs[job_id])
