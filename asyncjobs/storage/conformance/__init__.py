@@ -1,0 +1,61 @@
+"""The kit that every storage of asyncjobs has to pass, for use in the tests of whoever writes one.
+
+It needs pytest; the tests run on asyncio by the pytest plugin that anyio brings along. A whole test module:
+
+    import pytest
+    from asyncjobs.storage.conformance import StorageConformance
+    from mine import MyStorage
+
+    class TestMyStorage(StorageConformance):
+        @pytest.fixture
+        def storage_factory(self, empty_database):
+            return lambda clock: MyStorage(empty_database.url, clock=clock)
+
+`storage_factory` gives a callable that makes a storage which holds nothing, and which takes the time of every
+transition from `clock` (a callable that gives milliseconds since 1970). If a storage can have several shards,
+do it again with a number of them: the tests adapt themselves to `Storage.shards`.
+
+The tests read like the rules they check: a failing one names the rule. Each opens and closes the storage by
+itself, waits no longer than it must, and asks nothing of the storage but the methods of `Storage`.
+"""
+
+import pytest
+
+_SUBJECTS = (
+    *("by_hand", "creating", "exchanging", "finishing", "leases", "ordering", "queues"),
+    *("reading", "reaping", "retention", "scene", "waiting"),
+)
+pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
+
+from asyncjobs.storage.conformance.by_hand import ByHandTests  # noqa: E402 - rewritten from here on
+from asyncjobs.storage.conformance.creating import CreatingTests  # noqa: E402
+from asyncjobs.storage.conformance.exchanging import ExchangingTests  # noqa: E402
+from asyncjobs.storage.conformance.finishing import FinishingTests  # noqa: E402
+from asyncjobs.storage.conformance.leases import LeaseTests  # noqa: E402
+from asyncjobs.storage.conformance.ordering import OrderingTests  # noqa: E402
+from asyncjobs.storage.conformance.queues import QueueTests  # noqa: E402
+from asyncjobs.storage.conformance.reading import ReadingTests  # noqa: E402
+from asyncjobs.storage.conformance.reaping import ReapingTests  # noqa: E402
+from asyncjobs.storage.conformance.retention import RetentionTests  # noqa: E402
+from asyncjobs.storage.conformance.scene import Fixtures, MovableClock, StorageFactory  # noqa: E402
+from asyncjobs.storage.conformance.waiting import WaitingTests  # noqa: E402
+
+__all__ = ["MovableClock", "StorageConformance", "StorageFactory"]
+
+
+@pytest.mark.anyio
+class StorageConformance(
+    CreatingTests,
+    OrderingTests,
+    ExchangingTests,
+    FinishingTests,
+    LeaseTests,
+    ReapingTests,
+    WaitingTests,
+    ByHandTests,
+    QueueTests,
+    RetentionTests,
+    ReadingTests,
+    Fixtures,
+):
+    """Every test of the kit. Subclass it with a name that pytest collects, and override `storage_factory`."""
