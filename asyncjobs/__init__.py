@@ -1,1 +1,23 @@
+"""Background jobs for asyncio on Redis: atomic, fenced, fast, typed."""
 
+from asyncjobs.client import Client
+from asyncjobs.context import JobContext, current_context
+from asyncjobs.job import Call, Job
+from asyncjobs.options import Exponential, Retention, Retry
+from asyncjobs.registry import Registry
+from asyncjobs.storage.base import State
+from asyncjobs.worker import Worker
+
+__all__ = [
+    "Call",
+    "Client",
+    "Exponential",
+    "Job",
+    "JobContext",
+    "Registry",
+    "Retention",
+    "Retry",
+    "State",
+    "Worker",
+    "current_context",
+]

@@ -1,1 +1,5 @@
+"""The worker."""
 
+from asyncjobs.worker.worker import Worker
+
+__all__ = ["Worker"]

@@ -1,0 +1,94 @@
+"""What a running job knows of itself, and can say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from asyncjobs.clock import to_datetime
+from asyncjobs.errors import NotInJob, OptionError, Snooze
+from asyncjobs.storage.base import Grant, Note
+
+if TYPE_CHECKING:
+    from asyncjobs.client import Client
+
+_current: ContextVar[JobContext] = ContextVar("asyncjobs_context")
+
+
+class JobContext:
+    """A running attempt. A job declared with `context=True` gets it as its first argument."""
+
+    __slots__ = ("_client", "_grant", "_sink", "cancelled", "state")
+
+    def __init__(self, grant: Grant, sink: Callable[[Note], None], client: Client | None, state: Any) -> None:
+        self._grant = grant
+        self._sink = sink
+        self._client = client
+        self.state: Any = state
+        """What the registry's lifespan yielded; None without one."""
+        self.cancelled: bool = False
+        """True once the attempt is to stop (cancelled, timed out, shutdown). For plain functions, which can't be interrupted."""
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self._grant.id
+
+    @property
+    def name(self) -> str:
+        """The name of its definition."""
+        return self._grant.name
+
+    @property
+    def queue(self) -> str:
+        """The queue it came from."""
+        return self._grant.queue
+
+    @property
+    def attempt(self) -> int:
+        """This attempt's number, from 1."""
+        return self._grant.attempt
+
+    @property
+    def failures(self) -> int:
+        """How many attempts have failed before."""
+        return self._grant.failures
+
+    @property
+    def enqueued_at(self) -> datetime:
+        """When the job became `enqueued` for this attempt."""
+        return to_datetime(self._grant.enqueued_ms)
+
+    @property
+    def client(self) -> Client:
+        """The worker's client, to enqueue further jobs. Not in jobs that run in a process of their own."""
+        if self._client is None:
+            raise NotInJob("a job that runs in a process of its own has no client; open one, or return what to enqueue")
+        return self._client
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Say how far it is: from 0 to 1, with a message. May be called from any thread; it never waits."""
+        if not 0 <= fraction <= 1:
+            raise OptionError(f"progress is a number from 0 to 1, not {fraction!r}")
+        self._sink(Note(self._grant.id, self._grant.exchange, float(fraction), message))
+
+    def log(self, *values: object) -> None:
+        """Add a line to the job's log, made of the values as `print` does. From any thread; it never waits."""
+        self._sink(Note(self._grant.id, self._grant.exchange, lines=(" ".join(map(str, values)),)))
+
+    def snooze(self, delay: timedelta | float) -> NoReturn:
+        """End this attempt, and run the job again after `delay` (a `timedelta` or seconds), with no attempt used."""
+        raise Snooze(delay)
+
+
+def current_context() -> JobContext:
+    """The context of the job that is running here. Raises `NotInJob` outside one."""
+    try:
+        return _current.get()
+    except LookupError:
+        raise NotInJob("current_context() works inside a running job only") from None
+
+
+set_current_context = _current.set

@@ -1,0 +1,176 @@
+"""A call that can be enqueued, and a job that was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from asyncjobs.clock import to_datetime
+from asyncjobs.storage.base import HistoryEntry, JobRecord, LogLine, State
+
+if TYPE_CHECKING:
+    from asyncjobs.client import Client
+    from asyncjobs.registry import Definition
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+@dataclass(slots=True, frozen=True)
+class Call(Generic[R_co]):
+    """A definition with the arguments and options of one call, checked and packed. Made by `Definition.call`."""
+
+    definition: Definition[..., R_co]
+    payload: bytes
+    """The packed arguments, as they were when the call was made."""
+
+
+def _time(ms: int) -> datetime | None:
+    return to_datetime(ms) if ms else None
+
+
+class Job(Generic[R_co]):
+    """A job in the storage. Its properties are what was known when it was created or last refreshed."""
+
+    __slots__ = ("_client", "_definition", "_record", "id")
+
+    def __init__(self, client: Client, record: JobRecord, definition: Definition[..., R_co] | None) -> None:
+        self.id = record.id
+        self._client = client
+        self._record = record
+        self._definition = definition
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.name} {self.state}>"
+
+    # -- what is known of it --
+
+    @property
+    def name(self) -> str:
+        """The name of its definition."""
+        return self._record.name
+
+    @property
+    def queue(self) -> str:
+        """The queue it is run from."""
+        return self._record.queue
+
+    @property
+    def priority(self) -> int:
+        """Its priority inside the queue; higher runs earlier."""
+        return self._record.priority
+
+    @property
+    def state(self) -> State:
+        """Its state, when last looked at."""
+        return self._record.state
+
+    @property
+    def attempt(self) -> int:
+        """The number of its last attempt, from 1; 0 before the first."""
+        return self._record.attempt
+
+    @property
+    def failures(self) -> int:
+        """Failed attempts that count against its retries."""
+        return self._record.failures
+
+    @property
+    def recoveries(self) -> int:
+        """How many times it was taken back from a worker that died."""
+        return self._record.recoveries
+
+    @property
+    def worker(self) -> str | None:
+        """The worker of its last attempt; None before the first."""
+        return self._record.worker or None
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was created, by the storage's clock; None until refreshed."""
+        return _time(self._record.created_ms)
+
+    @property
+    def enqueued_at(self) -> datetime | None:
+        """When it last became `enqueued`."""
+        return _time(self._record.enqueued_ms)
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When it is due, while `scheduled` or `retrying`."""
+        return _time(self._record.due_ms)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its last attempt began."""
+        return _time(self._record.started_ms)
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When it reached its final state."""
+        return _time(self._record.finished_ms)
+
+    @property
+    def cancel_requested(self) -> bool:
+        """True while it runs on though its cancellation was asked for."""
+        return self._record.cancel_requested
+
+    @property
+    def progress(self) -> float | None:
+        """From 0 to 1, as it last said; None if it never did."""
+        return self._record.progress
+
+    @property
+    def progress_message(self) -> str:
+        """What it said with its progress."""
+        return self._record.progress_message
+
+    @property
+    def record(self) -> JobRecord:
+        """Everything that was read of it, as it is stored."""
+        return self._record
+
+    # -- what can be done --
+
+    async def refresh(self) -> Job[R_co]:
+        """Look at it again; the same object, up to date. Raises `JobNotFound` if it is gone."""
+        self._record = await self._client.read(self.id)
+        return self
+
+    async def result(self, timeout: timedelta | float | None = None) -> R_co:
+        """Wait until it has ended, and return what it returned.
+
+        `timeout`: a `timedelta` or seconds; None waits for as long as it takes. Raises `ResultTimeout`, `JobFailed`
+        (with the error and traceback of the last attempt), `JobCancelled`, `ResultNotKept`, or `JobNotFound` if it
+        is removed meanwhile.
+        """
+        self._record = await self._client.wait_for_end(self.id, timeout)
+        return await self._client.outcome(self._record, self._definition)
+
+    async def cancel(self) -> bool:
+        """See `Client.cancel`."""
+        return await self._client.cancel(self.id)
+
+    async def requeue(self) -> None:
+        """See `Client.requeue`."""
+        await self._client.requeue(self.id)
+
+    async def run_now(self) -> None:
+        """See `Client.run_now`."""
+        await self._client.run_now(self.id)
+
+    async def delete(self) -> None:
+        """See `Client.delete`."""
+        await self._client.delete(self.id)
+
+    async def history(self) -> list[HistoryEntry]:
+        """Its failed attempts, recoveries and other unusual transitions, oldest first."""
+        return await self._client.storage.history(self.id)
+
+    async def logs(self) -> list[LogLine]:
+        """What it logged through its context, oldest first."""
+        return await self._client.storage.logs(self.id)
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """Its positional and keyword arguments. Raises `SerializationError` if their types aren't known here."""
+        return self._client.unpack_arguments(self._record)

@@ -1,0 +1,95 @@
+"""What the client says about queues, workers and the whole namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from asyncjobs.clock import to_datetime
+from asyncjobs.storage.base import QueueRecord, State, Stats, WorkerRecord
+
+
+@dataclass(frozen=True, slots=True)
+class QueueInfo:
+    """A queue."""
+
+    name: str
+    length: int
+    """Jobs enqueued in it."""
+    paused: bool
+    latency: timedelta | None
+    """How long the job at its head has been waiting; None if it is empty."""
+
+    @classmethod
+    def of(cls, record: QueueRecord, now_ms: int) -> QueueInfo:
+        """From a storage's record."""
+        waited = None if record.oldest_ms is None else timedelta(milliseconds=max(0, now_ms - record.oldest_ms))
+        return cls(record.name, record.length, record.paused, waited)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker."""
+
+    id: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    concurrency: int
+    running: int
+    """Jobs that it runs now."""
+    started_at: datetime | None
+    lease_ends_at: datetime
+    """When its jobs are given to others, unless it is heard of before."""
+    quiet: bool
+    """True: it takes no new jobs."""
+    loop_lag: timedelta
+    """How late its event loop was, when it last looked."""
+    memory: int
+    """Bytes of memory that its process holds; 0 where that can't be told."""
+
+    @classmethod
+    def of(cls, record: WorkerRecord) -> WorkerInfo:
+        """From a storage's record."""
+        info = record.info
+
+        def number(key: str) -> int:
+            value = info.get(key)
+            return value if isinstance(value, int) else 0
+
+        queues = info.get("queues")
+        started = number("started_ms")
+        return cls(
+            id=record.id,
+            host=str(info.get("host", "")),
+            pid=number("pid"),
+            queues=tuple(map(str, queues)) if isinstance(queues, (list, tuple)) else (),  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            concurrency=number("concurrency"),
+            running=record.running,
+            started_at=to_datetime(started) if started else None,
+            lease_ends_at=to_datetime(record.deadline_ms),
+            quiet=bool(info.get("quiet")),
+            loop_lag=timedelta(milliseconds=number("lag_ms")),
+            memory=number("memory"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceStats:
+    """Numbers of a whole namespace."""
+
+    now: datetime
+    """By the storage's clock."""
+    counts: Mapping[State, int]
+    """Jobs in each state now."""
+    totals: Mapping[str, int]
+    """Since the beginning: `succeeded`, `failed`, `cancelled`, `retried`, `recovered`, `trimmed`."""
+    queues: tuple[QueueInfo, ...]
+    workers: int
+
+    @classmethod
+    def of(cls, stats: Stats) -> NamespaceStats:
+        """From a storage's record."""
+        queues = tuple(QueueInfo.of(record, stats.now_ms) for record in stats.queues)
+        return cls(to_datetime(stats.now_ms), dict(stats.counts), dict(stats.totals), queues, stats.workers)

@@ -1,0 +1,79 @@
+"""Waiting for jobs to end: one inbox a client, told by the script that finishes a job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+
+from asyncjobs.errors import JobNotFound, ResultTimeout, StorageError
+from asyncjobs.ids import shard_of
+from asyncjobs.storage.base import JobRecord, Storage
+
+logger = logging.getLogger("asyncjobs.client")
+
+RECHECK = 5.0
+"""Seconds after which a waiter looks again by itself: a message can be lost with a connection."""
+BLOCK = 5.0
+"""Seconds that one read of the inbox waits."""
+
+
+class ResultWaiter:
+    """Waits for the ends of jobs for all tasks of a client."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._inbox = secrets.token_hex(8)
+        self._waiting: dict[str, list[asyncio.Event]] = {}
+        self._readers: dict[int, asyncio.Task[None]] = {}
+
+    async def wait(self, job_id: str, timeout: float | None) -> JobRecord:
+        """The record of a job once it is final. Raises `ResultTimeout` or `JobNotFound`."""
+        ended = asyncio.Event()
+        self._waiting.setdefault(job_id, []).append(ended)
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    self._read(shard_of(job_id, self._storage.shards))
+                    record = await self._storage.watch(job_id, self._inbox)
+                    if record is None:
+                        raise JobNotFound(f"there is no job {job_id} (any more): its result can't be had")
+                    if record.state.is_final:
+                        return record
+                    try:
+                        async with asyncio.timeout(RECHECK):
+                            await ended.wait()
+                    except TimeoutError:
+                        continue
+                    ended.clear()
+        except TimeoutError:
+            raise ResultTimeout(f"job {job_id} has not ended within {timeout:g} s; it goes on") from None
+        finally:
+            events = self._waiting[job_id]
+            events.remove(ended)
+            if not events:
+                del self._waiting[job_id]
+
+    def _read(self, shard: int) -> None:
+        reader = self._readers.get(shard)
+        if reader is None or reader.done():
+            self._readers[shard] = asyncio.create_task(self._deliver(shard), name=f"asyncjobs results {shard}")
+
+    async def _deliver(self, shard: int) -> None:
+        """Runs while anybody waits."""
+        while self._waiting:
+            try:
+                for job_id in await self._storage.receive(shard, self._inbox, BLOCK):
+                    for ended in self._waiting.get(job_id, ()):
+                        ended.set()
+            except StorageError as error:
+                logger.warning("can't wait for results: %s", error)
+                await asyncio.sleep(1)
+
+    async def close(self) -> None:
+        """Stop reading."""
+        readers = list(self._readers.values())
+        self._readers.clear()
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)

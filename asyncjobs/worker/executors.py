@@ -1,0 +1,186 @@
+"""Where a job's function runs: on the event loop, in a thread, or in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import os
+import pickle
+import socket
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_process
+import anyio.to_thread
+import msgpack
+
+from asyncjobs.context import JobContext, set_current_context
+from asyncjobs.errors import SerializationError
+from asyncjobs.registry import Definition
+from asyncjobs.serialization import check_size, pack_result, unpack_call
+from asyncjobs.storage.base import Grant, Note
+from asyncjobs.worker.attempt import Attempt
+from asyncjobs.worker.outcomes import ResultRefused
+
+
+def arguments(definition: Definition[..., Any], payload: bytes) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a job, checked against today's signature."""
+    args, kwargs = unpack_call(definition.registry.serializer, payload)
+    if not definition.shape.fits(tuple(args), kwargs):
+        definition.check(tuple(args), kwargs)
+    return args, kwargs
+
+
+def packed(definition: Definition[..., Any], value: Any) -> bytes:
+    """A result, packed. Raises `ResultRefused`."""
+    if value is None:
+        return b""
+    try:
+        result = pack_result(definition.registry.serializer, value)
+        check_size(result, definition.registry.max_payload, f"the result of {definition.name}")
+    except SerializationError as error:
+        raise ResultRefused(error) from None
+    return result
+
+
+async def run_in_thread(
+    definition: Definition[..., Any], attempt: Attempt, context: JobContext, ended: Callable[[], None]
+) -> Any:
+    """Run a plain function in a thread. On cancellation the thread is left to itself; `ended` is called when it is over."""
+    args, kwargs = arguments(definition, attempt.grant.payload)
+    if definition.takes_context:
+        args = [context, *args]
+    loop = asyncio.get_running_loop()
+    attempt.thread_running = True
+    started = False
+
+    def call() -> Any:
+        nonlocal started
+        started = True
+        try:
+            return definition.fn(*args, **kwargs)
+        finally:
+            # The loop is closed if the process is ending without waiting for this thread.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(ended)
+
+    try:
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_unlimited())
+    finally:
+        if not started:
+            attempt.thread_running = False
+
+
+@functools.cache
+def _unlimited() -> anyio.CapacityLimiter:
+    """The worker's slots are the limit; anyio's default of 40 threads isn't wanted on top."""
+    return anyio.CapacityLimiter(float("inf"))
+
+
+class ProcessExecutor:
+    """Runs plain functions in processes of their own, and hears from them.
+
+    The processes are anyio's: they are kept for the next job, end with the worker, and are killed when a job is
+    cancelled. What travels are the packed arguments and the packed result.
+    """
+
+    def __init__(self, sink: Callable[[Note], None], max_processes: int | None = None) -> None:
+        self._sink = sink
+        self._limiter = anyio.CapacityLimiter(max_processes or os.cpu_count() or 1)
+        self._server: asyncio.Server | None = None
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+
+    async def run(self, definition: Definition[..., Any], grant: Grant) -> bytes:
+        """The packed result. Raises what the function raised, with its traceback as text."""
+        if definition.takes_context and self._server is None:
+            await self._listen()
+        path = str(self._socket_path()) if definition.takes_context else ""
+        module, qualname = definition.fn.__module__, definition.fn.__qualname__
+        ok, value = await anyio.to_process.run_sync(
+            run_in_child, module, qualname, grant, path, cancellable=True, limiter=self._limiter
+        )
+        if ok:
+            return value
+        error, text = value
+        error.asyncjobs_traceback = text
+        raise error
+
+    def _socket_path(self) -> Path:
+        assert self._directory is not None
+        return Path(self._directory.name) / "notes"
+
+    async def _listen(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="asyncjobs-")
+        self._server = await asyncio.start_unix_server(self._hear, self._socket_path())
+
+    async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        unpacker = msgpack.Unpacker()
+        try:
+            while data := await reader.read(65536):
+                unpacker.feed(data)
+                for job_id, exchange, progress, message, lines in unpacker:
+                    self._sink(Note(job_id, exchange, progress, message, lines))
+                writer.write(b"\0")
+        finally:
+            writer.close()
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
+
+
+def run_in_child(module: str, qualname: str, grant: Grant, path: str) -> tuple[bool, Any]:
+    """In the child: find the function by the name that the parent's own registry has for it, and run it."""
+    channel: socket.socket | None = None
+
+    def send(note: Note) -> None:
+        nonlocal channel
+        if channel is None:
+            channel = socket.socket(socket.AF_UNIX)
+            channel.connect(path)
+        channel.sendall(msgpack.packb((note.id, note.exchange, note.progress, note.message, tuple(note.lines))))
+        # The acknowledgement keeps a note from arriving after the job's end.
+        channel.recv(1)
+
+    try:
+        definition: Any = importlib.import_module(module)
+        for name in qualname.split("."):
+            definition = getattr(definition, name)
+        args, kwargs = arguments(definition, grant.payload)
+        if definition.takes_context:
+            context = JobContext(grant, send, None, None)
+            set_current_context(context)
+            args = [context, *args]
+        return True, packed(definition, definition.fn(*args, **kwargs))
+    except BaseException as error:
+        text = "".join(traceback.format_exception(type(error), error, _own_frames(error)))
+        return False, (_portable(error), text)
+    finally:
+        if channel is not None:
+            channel.close()
+
+
+def _own_frames(error: BaseException) -> Any:
+    return error.__traceback__.tb_next if error.__traceback__ is not None else None
+
+
+def _portable(error: BaseException) -> BaseException:
+    """An exception that survives the way to the parent: itself, or one that says the same."""
+    if isinstance(error, ResultRefused):
+        return ResultRefused(SerializationError(str(error.error)))
+    try:
+        if type(pickle.loads(pickle.dumps(error))) is type(error):  # noqa: S301 - our own bytes
+            return error
+    except Exception:
+        pass
+    return RuntimeError(f"{type(error).__qualname__}: {error}")

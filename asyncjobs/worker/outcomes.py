@@ -1,0 +1,112 @@
+"""What becomes of an attempt, by what its code returned or raised. No storage, no tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+
+from asyncjobs.errors import JobTimeout, OptionError, RetryLater, SerializationError, Snooze
+from asyncjobs.options import JobOptions, Retry, to_ms
+from asyncjobs.storage.base import Finish, Grant, Outcome
+from asyncjobs.storage.records import pack_error
+from asyncjobs.worker.attempt import Stop
+
+logger = logging.getLogger("asyncjobs.worker")
+
+TRACEBACK_LIMIT = 16_000
+"""Characters kept of a traceback: its beginning goes first, for the end says most."""
+MESSAGE_LIMIT = 4_000
+"""Characters kept of an exception's message."""
+
+
+class ResultRefused(Exception):  # noqa: N818 - it wraps the error that is recorded
+    """What the job returned can't be stored; running it again wouldn't help."""
+
+    def __init__(self, error: SerializationError) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+def succeeded(grant: Grant, options: JobOptions, result: bytes) -> Finish:
+    """It returned."""
+    retention = -1 if options.retention_ms is None else options.retention_ms
+    if not options.keep_result:
+        result = b""
+    return Finish(grant.id, grant.exchange, Outcome.SUCCEEDED, result, 0, b"", retention, options.keep_result)
+
+
+def raised(grant: Grant, options: JobOptions, error: BaseException, stop: Stop | None) -> Finish | None:
+    """It raised; None if nobody wants to know, for its lease is lost."""
+    if stop is Stop.LOST:
+        return None
+    if isinstance(error, Snooze):
+        try:
+            return Finish(grant.id, grant.exchange, Outcome.SNOOZE, delay_ms=to_ms(error.delay, "the snooze"))
+        except OptionError as wrong:
+            error = wrong
+    if isinstance(error, asyncio.CancelledError) and stop is not None:
+        if stop is Stop.SHUTDOWN:
+            return Finish(grant.id, grant.exchange, Outcome.RELEASED)
+        if stop is Stop.CANCEL:
+            return _final(grant, options, Outcome.CANCELLED, b"")
+        error = JobTimeout(f"it ran longer than its timeout of {(options.timeout_ms or 0) / 1000:g} s")
+    return _failed(grant, options, error)
+
+
+def _failed(grant: Grant, options: JobOptions, error: BaseException) -> Finish:
+    retry = options.retry
+    if isinstance(error, ResultRefused):
+        return _final(grant, options, Outcome.FAILED, describe(error.error))
+    described = describe(error)
+    if grant.failures < retry.max_retries and (isinstance(error, RetryLater) or retry.retries(error)):
+        delay = _delay_ms(grant, retry, error)
+        return Finish(grant.id, grant.exchange, Outcome.RETRY, delay_ms=delay, error=described)
+    outcome = Outcome.CANCELLED if retry.on_exhausted == "cancel" else Outcome.FAILED
+    return _final(grant, options, outcome, described)
+
+
+def _delay_ms(grant: Grant, retry: Retry, error: BaseException) -> int:
+    try:
+        if isinstance(error, RetryLater):
+            return to_ms(error.delay, "RetryLater's delay")
+        return retry.delay_ms(grant.failures + 1, error)
+    except Exception:
+        logger.exception("job %s (%s): its retry delay can't be used; the default one is", grant.id, grant.name)
+        return Retry().delay_ms(grant.failures + 1, error)
+
+
+def _final(grant: Grant, options: JobOptions, outcome: Outcome, error: bytes) -> Finish:
+    retention = -1 if options.retention_ms is None else options.retention_ms
+    return Finish(grant.id, grant.exchange, outcome, b"", 0, error, retention)
+
+
+def describe(error: BaseException) -> bytes:
+    """An exception, packed for the job's history."""
+    cls = type(error)
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its message can't be made)"
+    remote = getattr(error, "asyncjobs_traceback", None)
+    if isinstance(remote, str):
+        text = remote
+    else:
+        try:
+            text = "".join(traceback.format_exception(cls, error, _without_ours(error)))
+        except Exception:
+            text = f"{name}: {message}"
+    if len(text) > TRACEBACK_LIMIT:
+        text = "[…]\n" + text[-TRACEBACK_LIMIT:]
+    return pack_error(name, message[:MESSAGE_LIMIT], text)
+
+
+def _without_ours(error: BaseException) -> object:
+    """The traceback from where the job's own code begins."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("asyncjobs.worker"):
+        if frames.tb_next is None:
+            break
+        frames = frames.tb_next
+    return frames

@@ -1,0 +1,111 @@
+"""Runs one attempt from its grant to its outcome: resolve, bind, run with a time-out. It touches no storage."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from asyncjobs.context import JobContext, set_current_context
+from asyncjobs.errors import UnknownJob
+from asyncjobs.options import JobOptions, apply_overrides
+from asyncjobs.registry import Definition, Registry
+from asyncjobs.storage.base import Finish, Grant
+from asyncjobs.worker.attempt import Attempt, Stop
+from asyncjobs.worker.executors import ProcessExecutor, arguments, packed, run_in_thread
+from asyncjobs.worker.notes import Notes
+from asyncjobs.worker.outcomes import raised, succeeded
+
+if TYPE_CHECKING:
+    from asyncjobs.client import Client
+
+Ended = Callable[[Attempt, Finish | None], None]
+"""Is told the outcome of an attempt, once; None where nobody wants to know."""
+Freed = Callable[[Attempt], None]
+"""Is told that an attempt's code, and its thread, are over, once."""
+
+
+class Runner:
+    """Starts attempts on the running event loop."""
+
+    def __init__(self, registry: Registry, client: Client, notes: Notes, state: Any = None) -> None:
+        self._registry = registry
+        self._client = client
+        self._notes = notes
+        self._state = state
+        self._loop = asyncio.get_running_loop()
+        self._processes: dict[str, ProcessExecutor] = {}
+
+    def start(self, grant: Grant, worker: str, ended: Ended, freed: Freed) -> Attempt:
+        """Run a job in a task of its own."""
+        attempt = Attempt(grant, functools.partial(self._abandon, ended=ended))
+        attempt.task = self._loop.create_task(self._run(attempt, worker, ended, freed), name=grant.name)
+        return attempt
+
+    async def _run(self, attempt: Attempt, worker: str, ended: Ended, freed: Freed) -> None:
+        grant = attempt.grant
+        options = self._registry.defaults
+        finish: Finish | None
+        try:
+            definition = self._registry.get(grant.name)
+            options = self._options(definition, grant)
+            if options.timeout_ms is not None:
+                attempt.timer = self._loop.call_later(options.timeout_ms / 1000, attempt.stop, Stop.TIMEOUT)
+            context = JobContext(grant, functools.partial(self._notes.add, worker), self._client, self._state)
+            attempt.context = context
+            set_current_context(context)
+            if definition.runs == "loop":
+                args, kwargs = arguments(definition, grant.payload)
+                if definition.takes_context:
+                    args = [context, *args]
+                result = packed(definition, await definition.fn(*args, **kwargs))
+            elif definition.runs == "thread":
+                thread_ended = functools.partial(self._thread_ended, attempt, freed)
+                result = packed(definition, await run_in_thread(definition, attempt, context, thread_ended))
+            else:
+                result = await self._process_executor(worker).run(definition, grant)
+            finish = succeeded(grant, options, result)
+        except BaseException as error:  # noqa: BLE001 - whatever a job raises is its own outcome, and nothing of the worker's
+            finish = raised(grant, options, error, attempt.stop_reason)
+        attempt.over()
+        if self._notes.has(worker, grant.id, grant.exchange):
+            await self._notes.flush()
+        if not attempt.reported:
+            attempt.reported = True
+            ended(attempt, finish)
+        if not attempt.thread_running:
+            freed(attempt)
+
+    def _options(self, definition: Definition[..., Any], grant: Grant) -> JobOptions:
+        if definition.runs == "elsewhere":
+            raise UnknownJob(f"{grant.name} is only declared here: its code is in another program's registry")
+        return apply_overrides(definition.defaults, grant.options) if grant.options else definition.defaults
+
+    def _thread_ended(self, attempt: Attempt, freed: Freed) -> None:
+        attempt.thread_running = False
+        if attempt.ended:
+            freed(attempt)
+
+    def _abandon(self, attempt: Attempt, ended: Ended) -> None:
+        """Its code goes on though it was cancelled many times: report what it would have been."""
+        if attempt.reported:
+            return
+        attempt.reported = True
+        try:
+            options = self._options(self._registry.get(attempt.grant.name), attempt.grant)
+        except Exception:
+            options = self._registry.defaults
+        ended(attempt, raised(attempt.grant, options, asyncio.CancelledError(), attempt.stop_reason))
+
+    def _process_executor(self, worker: str) -> ProcessExecutor:
+        executor = self._processes.get(worker)
+        if executor is None:
+            executor = ProcessExecutor(functools.partial(self._notes.add, worker))
+            self._processes[worker] = executor
+        return executor
+
+    async def close(self) -> None:
+        """Let go of what processes speak through."""
+        for executor in self._processes.values():
+            await executor.close()

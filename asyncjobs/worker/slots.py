@@ -1,0 +1,48 @@
+"""The worker's slots, shared by the pumps of its shards."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Taker(Protocol):
+    """What takes slots: a shard's pump."""
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether its shard is known to have more jobs than it was given slots for."""
+        ...
+
+    def want(self) -> None:
+        """Look for jobs."""
+        ...
+
+
+class Slots:
+    """How many jobs may be started. A slot is reserved before a shard is asked, so that no two shards fill it."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.free = concurrency
+        self.takers: list[Taker] = []
+        self._last: Taker | None = None
+
+    def reserve(self, taker: Taker) -> int:
+        """Slots for a shard: all that are free, or its fair share while other shards have jobs waiting too."""
+        free = self.free
+        if free and len(self.takers) > 1:
+            others = [other for other in self.takers if other is not taker and other.backlogged]
+            if others:
+                for other in others:
+                    other.want()
+                if free <= len(others) and taker is self._last:
+                    # It had the last turn; one of those that were just called takes this one.
+                    return 0
+                free = max(1, free // (len(others) + 1))
+        if free:
+            self._last = taker
+        self.free -= free
+        return free
+
+    def release(self, count: int = 1) -> None:
+        """Give slots back."""
+        self.free += count

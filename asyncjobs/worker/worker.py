@@ -1,0 +1,323 @@
+"""The worker: its start, its life, its end.
+
+1. Start: connect, run the registry's lifespan, register on every shard, start a heartbeat thread and a pump for each.
+2. Life: the pumps fetch, run and hand in jobs; maintenance takes back the jobs of the dead and removes old ones.
+3. Quiet: fetch nothing more.
+4. Stop: quiet, a grace period for what runs, then cancel it and put it back, hand in every outcome, unregister.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from asyncjobs.client import Client
+from asyncjobs.errors import OptionError, StorageUnavailable
+from asyncjobs.options import Retention, check_queue_name, to_ms
+from asyncjobs.registry import Registry
+from asyncjobs.storage import base
+from asyncjobs.storage.base import HeartbeatReply, State
+from asyncjobs.worker.attempt import Stop
+from asyncjobs.worker.heartbeat import Heartbeat, StallRules
+from asyncjobs.worker.maintenance import Maintenance
+from asyncjobs.worker.memory import memory_in_use
+from asyncjobs.worker.notes import Notes
+from asyncjobs.worker.pump import Pump
+from asyncjobs.worker.runner import Runner
+from asyncjobs.worker.slots import Slots
+
+logger = logging.getLogger("asyncjobs.worker")
+
+MIN_LEASE_MS = 3_000
+"""A lease shorter than three heartbeats would be lost by chance."""
+RELEASE_PATIENCE = 2.0
+"""Seconds that cancelled jobs have to end at shutdown before their leases are given back over their heads."""
+
+
+class Worker:
+    """Runs jobs: `async with Worker(registry, client): …` inside any asyncio program, or `await Worker(…).run()`.
+
+    * `queues`: names in the order in which they are to be emptied; or a mapping of names to weights, by which
+      they take turns. Default: every queue that a definition of the registry names, and `"default"`.
+    * `concurrency`: jobs that run at once (default 100).
+    * `lease`: how long its jobs stay its own though nothing is heard of it (default 10 s, at least 3 s).
+    * `grace`: how long running jobs may go on at shutdown before they are cancelled and put back (default 25 s).
+    * `retention`: how long finished jobs are kept.
+    * `stall_timeout`: after how long a blocked event loop is logged, with its stack (default 5 s); with
+      `release_on_stall=True` the lease is given up then, too (default False: it is kept).
+    * `stall_limit`: for how long a worker that can't exchange keeps its lease (default 10 minutes).
+
+    Durations are `timedelta`s or seconds. Raises `OptionError`.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        client: Client,
+        *,
+        queues: Sequence[str] | Mapping[str, int] | None = None,
+        concurrency: int = 100,
+        lease: timedelta | float = 10.0,
+        grace: timedelta | float = 25.0,
+        retention: Retention | None = None,
+        stall_timeout: timedelta | float = 5.0,
+        stall_limit: timedelta | float = 600.0,
+        release_on_stall: bool = False,
+    ) -> None:
+        if concurrency < 1:
+            raise OptionError(f"concurrency must be 1 or more, not {concurrency}")
+        self._registry = registry
+        self._client = client
+        if client.registry is None:
+            client.registry = registry
+        self._weights = _weights(queues, registry)
+        self._strict = not isinstance(queues, Mapping)
+        self.queues = tuple(self._weights)
+        """The queues it serves."""
+        self.concurrency = concurrency
+        self._lease_ms = to_ms(lease, "lease")
+        if self._lease_ms < MIN_LEASE_MS:
+            raise OptionError(f"lease must be {MIN_LEASE_MS / 1000:g} s or more, for it is renewed once a second")
+        self._grace = to_ms(grace, "grace") / 1000
+        kept = retention or Retention()
+        self._retention = base.Retention(
+            kept.age_ms("succeeded"), kept.age_ms("failed"), kept.age_ms("cancelled"), kept.max_jobs
+        )
+        self._rules = StallRules(
+            to_ms(stall_timeout, "stall_timeout") / 1000, to_ms(stall_limit, "stall_limit") / 1000, release_on_stall
+        )
+        self._slots = Slots(concurrency)
+        self._pumps: list[Pump] = []
+        self._beats: list[Heartbeat] = []
+        self._maintenance: Maintenance | None = None
+        self._started_ms = 0
+        self._task: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._quiet = False
+        self._nonce = secrets.token_hex(4)
+        self._registered: set[int] = set()
+        self.started = asyncio.Event()
+        """Set once it takes jobs."""
+
+    # -- its life --
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self.run(), name="asyncjobs worker")
+        started = asyncio.create_task(self.started.wait())
+        try:
+            await asyncio.wait([self._task, started], return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            self._task.cancel()
+            raise
+        finally:
+            started.cancel()
+        if self._task.done():
+            await self._task
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def run(self) -> None:
+        """Run until `stop` is called. Raises what keeps it from starting."""
+        await self._client.open()
+        try:
+            await self._run()
+        finally:
+            await self._client.close()
+
+    async def _run(self) -> None:
+        storage = self._client.storage
+        self._started_ms = time.time_ns() // 1_000_000
+        notes = Notes(storage)
+        runner = Runner(self._registry, self._client, notes)
+        self._maintenance = Maintenance(storage, self._retention)
+        self._pumps = [
+            Pump(storage, shard, runner, self._slots, self._order, self._retention, self._register)
+            for shard in range(storage.shards)
+        ]
+        self._slots.takers = list(self._pumps)
+        self._beats = [
+            Heartbeat(storage, pump, self._lease_ms, self._rules, self._info, self._heard) for pump in self._pumps
+        ]
+        try:
+            async with anyio.create_task_group() as loops, anyio.create_task_group() as life:
+                for pump in self._pumps:
+                    life.start_soon(pump.exchanges)
+                    loops.start_soon(pump.listen)
+                    pump.want()
+                loops.start_soon(self._maintenance.run)
+                for pump, beat in zip(self._pumps, self._beats, strict=True):
+                    await pump.ready.wait()
+                    beat.start()
+                if self._quiet:
+                    self.quiet()
+                self.started.set()
+                logger.info("worker %s serves %s", self.id, ", ".join(self.queues))
+                await self._stop.wait()
+                await self._shut_down()
+                for pump in self._pumps:
+                    pump.leave()
+                loops.cancel_scope.cancel()
+        finally:
+            for pump in self._pumps:
+                pump.stop_attempts(Stop.SHUTDOWN)
+            for beat in self._beats:
+                await beat.stop()
+            await notes.flush()
+            await runner.close()
+            await self._unregister()
+            logger.info("worker %s has stopped", self.id)
+
+    async def _shut_down(self) -> None:
+        self.quiet()
+        if not await self._ended_within(self._grace, heed=True):
+            for pump in self._pumps:
+                pump.stop_attempts(Stop.SHUTDOWN)
+            if not await self._ended_within(RELEASE_PATIENCE):
+                for pump in self._pumps:
+                    pump.release_attempts()
+        # What has been handed out is handed in; if Redis is away, its leases run out instead.
+        with anyio.move_on_after(5):
+            while not all(pump.handed_in for pump in self._pumps):
+                await asyncio.sleep(0.005)
+
+    async def _ended_within(self, seconds: float, *, heed: bool = False) -> bool:
+        """Wait for all attempts to end; with `heed`, no longer than until somebody wants it now."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while any(pump.attempts for pump in self._pumps):
+            if asyncio.get_running_loop().time() >= deadline or (heed and self._stop_now.is_set()):
+                return False
+            await asyncio.sleep(0.005)
+        return True
+
+    async def _unregister(self) -> None:
+        for pump in self._pumps:
+            if pump.worker:
+                with contextlib.suppress(StorageUnavailable), anyio.move_on_after(2, shield=True):
+                    await self._client.storage.unregister(pump.shard, pump.worker)
+
+    # -- what others may ask of it --
+
+    @property
+    def id(self) -> str:
+        """The id it is registered under (on the first shard, where there are several); empty before."""
+        return self._pumps[0].worker if self._pumps else ""
+
+    def quiet(self) -> None:
+        """Take no new jobs; those that run go on."""
+        self._quiet = True
+        for pump in self._pumps:
+            pump.quiet()
+
+    def stop(self, *, now: bool = False) -> None:
+        """Begin the shutdown; with `now` (or the second time), without the grace period."""
+        if now or self._stop.is_set():
+            self._stop_now.set()
+        self._stop.set()
+
+    async def stop_on_signals(self) -> None:
+        """Heed SIGINT and SIGTERM until cancelled: the first one stops, the second one stops at once."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+            async for number in received:
+                if self._stop.is_set():
+                    logger.warning("%s again: stopping at once", signal.Signals(number).name)
+                else:
+                    logger.info("%s: stopping; running jobs have %g s", signal.Signals(number).name, self._grace)
+                self.stop()
+
+    async def until_empty(self) -> int:
+        """Wait until nothing is enqueued in its queues and nothing runs anywhere. How many jobs are due only later."""
+        while True:
+            if all(pump.idle for pump in self._pumps):
+                stats = await self._client.storage.stats()
+                waiting = sum(q.length for q in stats.queues if q.name in self._weights and not q.paused)
+                if not waiting and not stats.counts[State.PROCESSING]:
+                    return stats.counts[State.SCHEDULED] + stats.counts[State.RETRYING]
+            await asyncio.sleep(0.02)
+
+    # -- inside --
+
+    def _order(self) -> Sequence[str]:
+        """The order in which queues are emptied this time."""
+        if self._strict or len(self.queues) == 1:
+            return self.queues
+        # A weighted shuffle (Efraimidis & Spirakis 2006): each queue comes first as often as its weight says.
+        return sorted(self.queues, key=lambda name: random.random() ** (1 / self._weights[name]), reverse=True)
+
+    async def _register(self, shard: int) -> str:
+        worker = f"{socket.gethostname().split('.')[0][:16]}-{os.getpid()}-{self._incarnation(shard)}"
+        while True:
+            try:
+                await self._client.storage.register(shard, worker, self._info(), self._lease_ms)
+            except StorageUnavailable as error:
+                logger.warning("can't register: %s; trying again", error)
+                await asyncio.sleep(1)
+            else:
+                return worker
+
+    def _incarnation(self, shard: int) -> str:
+        """The part of its id that is never used twice. It is the same on all shards, until one of them took it for dead."""
+        if shard in self._registered:
+            self._nonce = secrets.token_hex(4)
+            self._registered.clear()
+        self._registered.add(shard)
+        return self._nonce
+
+    def _info(self) -> dict[str, object]:
+        """What it says of itself."""
+        lag = max((beat.lag for beat in self._beats), default=0.0)
+        return {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "queues": list(self.queues),
+            "concurrency": self.concurrency,
+            "started_ms": self._started_ms,
+            "quiet": self._quiet,
+            "lag_ms": int(lag * 1000),
+            "memory": memory_in_use(),
+        }
+
+    def _heard(self, pump: Pump, worker: str, reply: HeartbeatReply) -> None:
+        pump.heard(worker, reply)
+        if reply.expired and self._maintenance is not None:
+            self._maintenance.reap_soon(pump.shard)
+        if reply.command == "quiet" and not self._quiet:
+            logger.info("told to be quiet")
+            self.quiet()
+        elif reply.command == "stop" and not self._stop.is_set():
+            logger.info("told to stop")
+            self.stop()
+
+
+def _weights(queues: Sequence[str] | Mapping[str, int] | None, registry: Registry) -> dict[str, int]:
+    if queues is None:
+        return dict.fromkeys(sorted({*registry.queues(), "default"}), 1)
+    if isinstance(queues, str):
+        raise OptionError(f"queues is a list of names: [{queues!r}]")
+    weights = dict(queues) if isinstance(queues, Mapping) else dict.fromkeys(queues, 1)
+    if not weights:
+        raise OptionError("a worker needs at least one queue")
+    for name, weight in weights.items():
+        check_queue_name(name)
+        if weight < 1:
+            raise OptionError(f"the weight of queue {name!r} must be 1 or more, not {weight}")
+    return weights
