@@ -13,12 +13,13 @@ local state = row[1]
 if not state or state == STUB then
   return Cancelled.MISSING
 end
-if not remember(A.id, row[4], A.request) then
+if carried_out(row[4], A.request) then
   return state == S.processing and row[8] and Cancelled.REQUESTED or Cancelled.CANCELLED
 end
 if state == S.succeeded or state == S.failed or state == S.cancelled then
   return Cancelled.FINAL
 end
+remember(A.id, row[4], A.request)
 if state == S.processing then
   redis.call('HSET', job, F.cancel_requested, '1')
   redis.call('SADD', K.cancels(row[7]), A.id)

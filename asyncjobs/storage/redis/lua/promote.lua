@@ -12,12 +12,13 @@ local state = row[1]
 if not state or state == STUB then
   return Requeued.MISSING
 end
-if not remember(A.id, row[4], A.request) then
+if carried_out(row[4], A.request) then
   return Requeued.REQUEUED
 end
 if state ~= S.scheduled and state ~= S.retrying then
   return Requeued.WRONG_STATE
 end
+remember(A.id, row[4], A.request)
 unplace(A.id, state)
 redis.call('HSET', job, F.state, S.enqueued, F.enqueued, now)
 place(A.id, row[2], row[3], now)

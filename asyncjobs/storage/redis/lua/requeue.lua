@@ -12,12 +12,13 @@ local state = row[1]
 if not state or state == STUB then
   return Requeued.MISSING
 end
-if not remember(A.id, row[4], A.request) then
+if carried_out(row[4], A.request) then
   return Requeued.REQUEUED
 end
 if state ~= S.succeeded and state ~= S.failed and state ~= S.cancelled then
   return Requeued.WRONG_STATE
 end
+remember(A.id, row[4], A.request)
 leave_list(A.id, state)
 redis.call('HDEL', job, F.failures, F.recoveries, F.deaths, F.result_dropped, F.cancel_requested, F.progress,
   F.progress_message, F.ghost_in, F.result)
