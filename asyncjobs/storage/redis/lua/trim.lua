@@ -28,6 +28,8 @@ for _, row in ipairs({
   if left > 0 then
     local removed, rest = trim_list(row[1], row[2], tonumber(row[3]), tonumber(A.max_jobs), left)
     left, total, more = left - removed, total + removed, more or rest
+  else
+    more = true
   end
 end
 if total > 0 then
