@@ -1,6 +1,6 @@
 -- fetch(grants, dropped, touched, suspect): leases up to A.slots jobs of the queues named, in their order, and puts
--- back the marker of each that still has jobs. The ids, the worker's suspect, and whether the bound on skipping
--- was reached. O(grants + queues + skipped), O(log n) for those with a priority.
+-- back the marker of each that still has jobs (suspects count if one of them was granted or released just now). The
+-- ids, the worker's suspect, and whether the bound on skipping was reached. O(grants + queues + skipped), O(log n) for those with a priority.
 local function fetch(grants, dropped, touched, suspect)
   local call = redis.call
   local slots, skips, granted = tonumber(A.slots), SKIP_LIMIT, {}
@@ -39,7 +39,7 @@ local function fetch(grants, dropped, touched, suspect)
   for queue in string.gmatch(A.queues, '%S+') do
     local plain, prior, suspects = K.queue(queue), K.priority(queue), K.suspects(queue)
     if call('EXISTS', plain, prior, suspects) > 0 and call('HGET', K.queues, queue) ~= 'p' then
-      local wakes = false
+      local wakes = touched[queue] == 'suspect'
       while slots > 0 and skips > 0 and not suspect do
         local id = call('LPOP', suspects)
         if not id then

@@ -53,14 +53,15 @@ local function finish_all(counts, lists, touched, suspect)
       local queue, priority = row[7], row[8]
       call('HINCRBY', job, F.attempt, -1)
       call('HSET', job, F.state, S.enqueued)
+      touched[queue] = touched[queue] or true
       if id == suspect then
         call('LPUSH', K.suspects(queue), id)
+        touched[queue] = 'suspect'
       elseif priority and priority ~= '0' then
         call('ZADD', K.priority(queue), score_of(priority, 0), id)
       else
         call('LPUSH', K.queue(queue), id)
       end
-      touched[queue] = true
     end
     if event then
       add_history(id, event, row[6], A.worker, err)

@@ -13,7 +13,7 @@ local function promote_due(key, state, touched)
     if job[1] == state and job[2] then
       redis.call('HSET', K.job(id), F.state, S.enqueued, F.enqueued, now)
       place(id, job[2], job[3], now)
-      touched[job[2]] = true
+      touched[job[2]] = touched[job[2]] or true
     end
   end
   redis.call('ZREMRANGEBYRANK', key, 0, #ids - 1)
