@@ -22,17 +22,20 @@ local function drop(ids)
   end
 end
 
-drop(redis.call('LPOP', K.suspects(A.queue), left))
-if left > 0 then
-  local popped = redis.call('ZPOPMIN', K.priority(A.queue), left)
-  local ids = {}
-  for at = 1, #popped, 2 do
-    ids[#ids + 1] = popped[at]
+local function drop_prior(top)
+  local prior = K.priority(A.queue)
+  local ids = left > 0 and redis.call('ZRANGEBYSCORE', prior, '-inf', top, 'LIMIT', 0, left) or {}
+  if #ids > 0 then
+    redis.call('ZREM', prior, unpack(ids))
+    drop(ids)
   end
-  drop(ids)
 end
+
+drop(redis.call('LPOP', K.suspects(A.queue), left))
+drop_prior('(0')
 if left > 0 then
   drop(redis.call('LPOP', K.queue(A.queue), left))
 end
+drop_prior('+inf')
 forget_ghosts(A.queue)
 return { deleted, redis.call('EXISTS', K.queue(A.queue), K.priority(A.queue), K.suspects(A.queue)) > 0 and 1 or 0 }
