@@ -4,7 +4,7 @@
 if A.paused == '1' then
   redis.call('HSET', K.queues, A.queue, 'p')
   redis.call('DEL', K.wake(A.queue))
-else
+elseif redis.call('HEXISTS', K.queues, A.queue) == 1 then
   redis.call('HSET', K.queues, A.queue, '')
   if redis.call('EXISTS', K.queue(A.queue), K.priority(A.queue), K.suspects(A.queue)) > 0 then
     wake(A.queue)
