@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asyncjobs.errors import StorageError, StorageUnavailable, WorkerGone
-from asyncjobs.storage.base import HeartbeatReply, Storage
+from asyncjobs.storage.base import HeartbeatLink, HeartbeatReply, Storage
 from asyncjobs.worker.pump import Pump
 
 logger = logging.getLogger("asyncjobs.worker")
@@ -65,6 +65,7 @@ class Heartbeat:
         self._asked = self._ticked
         self._turns = 0
         self._stalled = False
+        self._link: HeartbeatLink | None = None
         self.lag = 0.0
         """Seconds that the loop took to answer, when last asked."""
         self._thread = threading.Thread(target=self._run, name=f"asyncjobs heartbeat {pump.shard}", daemon=True)
@@ -74,8 +75,11 @@ class Heartbeat:
         self._thread.start()
 
     async def stop(self) -> None:
-        """End the thread, and wait for it (a second at most, unless Redis can't be reached)."""
+        """End the thread, and wait for it."""
         self._stopped.set()
+        link = self._link
+        if link is not None:
+            link.close()
         deadline = self._loop.time() + 2
         while self._thread.is_alive() and self._loop.time() < deadline:
             await asyncio.sleep(0.01)
@@ -83,16 +87,19 @@ class Heartbeat:
     # -- in the thread --
 
     def _run(self) -> None:
-        worker, link, beats = "", None, 0
+        worker, beats = "", 0
         while not self._stopped.is_set() and not self._loop.is_closed():
             began = time.monotonic()
             self._ask()
             current = self._pump.worker
             if current != worker:
-                if link is not None:
-                    link.close()
+                if self._link is not None:
+                    self._link.close()
                 worker, beats = current, 0
-                link = self._storage.heartbeat_link(self._pump.shard, worker, self._lease_ms) if worker else None
+                self._link = (
+                    self._storage.heartbeat_link(self._pump.shard, worker, self._lease_ms) if worker else None
+                )
+            link = self._link
             try:
                 if link is None:
                     self._stopped.wait(0.05)
@@ -108,16 +115,20 @@ class Heartbeat:
                 self._call(self._pump.want)
                 self._stopped.wait(INTERVAL)
             except StorageUnavailable as error:
+                if self._stopped.is_set():
+                    break
                 logger.warning("heartbeat of %s: %s", worker, error)
                 self._stopped.wait(INTERVAL / 2)
             except StorageError as error:
                 logger.error("heartbeat of %s: %s", worker, error)
                 self._stopped.wait(INTERVAL)
             except Exception:
+                if self._stopped.is_set():
+                    break
                 logger.exception("heartbeat of %s", worker)
                 self._stopped.wait(INTERVAL)
-        if link is not None:
-            link.close()
+        if self._link is not None:
+            self._link.close()
 
     def _call(self, fn: Callable[..., None], *args: object) -> None:
         try:

@@ -17,7 +17,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -105,13 +105,16 @@ class Worker:
         self._maintenance: Maintenance | None = None
         self._started_ms = 0
         self._task: asyncio.Task[None] | None = None
-        self._stop = asyncio.Event()
+        self.stopping = asyncio.Event()
+        """Set once its shutdown has begun."""
         self._stop_now = asyncio.Event()
         self._quiet = False
         self._nonce = secrets.token_hex(4)
         self._registered: set[int] = set()
         self.started = asyncio.Event()
         """Set once it takes jobs."""
+        self.on_register: Callable[[str], None] | None = None
+        """Is told each id that it registers under, before it does so."""
 
     # -- its life --
 
@@ -172,7 +175,7 @@ class Worker:
                     self.quiet()
                 self.started.set()
                 logger.info("worker %s serves %s", self.id, ", ".join(self.queues))
-                await self._stop.wait()
+                await self.stopping.wait()
                 await self._shut_down()
                 for pump in self._pumps:
                     pump.leave()
@@ -230,15 +233,15 @@ class Worker:
 
     def stop(self, *, now: bool = False) -> None:
         """Begin the shutdown; with `now` (or the second time), without the grace period."""
-        if now or self._stop.is_set():
+        if now or self.stopping.is_set():
             self._stop_now.set()
-        self._stop.set()
+        self.stopping.set()
 
     async def stop_on_signals(self) -> None:
         """Heed SIGINT and SIGTERM until cancelled: the first one stops, the second one stops at once."""
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
             async for number in received:
-                if self._stop.is_set():
+                if self.stopping.is_set():
                     logger.warning("%s again: stopping at once", signal.Signals(number).name)
                 else:
                     logger.info("%s: stopping; running jobs have %g s", signal.Signals(number).name, self._grace)
@@ -265,6 +268,8 @@ class Worker:
 
     async def _register(self, shard: int) -> str:
         worker = f"{socket.gethostname().split('.')[0][:16]}-{os.getpid()}-{self._incarnation(shard)}"
+        if self.on_register is not None:
+            self.on_register(worker)
         while True:
             try:
                 await self._client.storage.register(shard, worker, self._info(), self._lease_ms)
@@ -303,7 +308,7 @@ class Worker:
         if reply.command == "quiet" and not self._quiet:
             logger.info("told to be quiet")
             self.quiet()
-        elif reply.command == "stop" and not self._stop.is_set():
+        elif reply.command == "stop" and not self.stopping.is_set():
             logger.info("told to stop")
             self.stop()
 
