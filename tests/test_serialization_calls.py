@@ -167,7 +167,7 @@ class TestBrokenBytes:
         data = b"\x01"
         for _ in range(2000):
             data = msgpack.packb(msgpack.ExtType(2, b"\x91" + data))
-        with pytest.raises(SerializationError):
+        with pytest.raises(SerializationError, match="too many nested extensions"):
             SERIALIZER.unpack(data)
 
     @given(st.binary(max_size=40))

@@ -63,7 +63,7 @@ def _class_hints(cls: type) -> Iterator[Any]:
     for base in cls.__mro__:
         module = sys.modules.get(base.__module__)
         if base is not object and module is not None:
-            yield from _hints(base, vars(module) | {base.__name__: base})
+            yield from _hints(base, vars(module))
 
 
 def _hints(owner: Any, namespace: Mapping[str, Any]) -> Iterator[Any]:
