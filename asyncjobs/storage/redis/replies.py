@@ -86,21 +86,21 @@ def job_record(job_id: str, flat: list[bytes], score: bytes | None) -> JobRecord
 
 def exchange_reply(reply: list[Any], exchange: int) -> ExchangeReply:
     """What `exchange` gave."""
-    now, codes, due, claimed, more, dropped = reply[:6]
+    now, codes, due, claimed, more, dropped, granted = reply
     grants = [
         Grant(
-            reply[at].decode(),
-            reply[at + 1].decode(errors="replace"),
-            reply[at + 2].decode(),
-            reply[at + 3],
-            reply[at + 4],
-            reply[at + 5],
-            int(reply[at + 6]),
-            int(reply[at + 7]),
-            int(reply[at + 8]),
+            granted[at].decode(),
+            granted[at + 1].decode(errors="replace"),
+            granted[at + 2].decode(),
+            granted[at + 3],
+            granted[at + 4],
+            granted[at + 5],
+            int(granted[at + 6]),
+            int(granted[at + 7]),
+            int(granted[at + 8]),
             exchange,
         )
-        for at in range(6, len(reply), GRANT_VALUES)
+        for at in range(0, len(granted), GRANT_VALUES)
     ]
     return ExchangeReply(
         now_ms=now,

@@ -4,7 +4,7 @@
 --   id, exchange, how ("0" = succeeded, or "outcome delay retention"), n, n result fields and values,
 --   and the packed error where how isn't "0".
 -- Reply: {now, a digit (Finished) for each finish, next due or "", 1 if that is this worker's, 1 if more,
---   dropped ids with spaces between, then nine values for each grant (see lib/grant)}; error GONE or STALE.
+--   dropped ids with spaces between, {nine values for each grant (see lib/grant)}}; error GONE or STALE.
 -- Cost: O(finishes + grants + queues), O(log n) each for the sorted sets.
 -- Begins with a removing command, which a full Redis allows, so that all that follows is allowed too.
 -- @include now
@@ -97,4 +97,4 @@ else
     end
   end
 end
-return { now, codes, due, claimed, more and 1 or 0, table.concat(dropped, ' '), unpack(grants) }
+return { now, codes, due, claimed, more and 1 or 0, table.concat(dropped, ' '), grants }
