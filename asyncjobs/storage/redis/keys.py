@@ -55,7 +55,7 @@ FIELDS = {
     "priority": "p",
     "options": "o",
     "created": "c",
-    "enqueued": "e",  # absent: when created
+    "enqueued": "e",  # absent: when created; 0: not yet
     "attempt": "k",
     "failures": "l",
     "recoveries": "v",

@@ -55,9 +55,7 @@ def job_record(job_id: str, flat: list[bytes], score: bytes | None) -> JobRecord
 
     at = int(float(score)) if score is not None else 0
     created = number("created")
-    enqueued = number("enqueued")
-    if not enqueued and state is not State.SCHEDULED:
-        enqueued = created
+    enqueued = number("enqueued") if _F["enqueued"] in fields else created
     progress = fields.get(_F["progress"])
     return JobRecord(
         id=job_id,

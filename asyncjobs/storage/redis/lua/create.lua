@@ -50,6 +50,7 @@ while i <= n do
         call('HSET', job, F.priority, priority)
       end
       if due > now then
+        call('HSET', job, F.enqueued, 0)
         earliest = earliest or earliest_due()
         call('ZADD', K.scheduled, due, id)
         if due < earliest then
