@@ -32,17 +32,20 @@ from asyncjobs.storage.base import (
     WorkerRecord,
 )
 from asyncjobs.storage.redis import replies, scripts
-from asyncjobs.storage.redis.connection import EncodableArg, Pools
+from asyncjobs.storage.redis.connection import EncodableArg
 from asyncjobs.storage.redis.gather import merge_pages, merge_queues, merge_workers
 from asyncjobs.storage.redis.group import Done, GroupCommit
 from asyncjobs.storage.redis.heartbeat import RedisHeartbeatLink
 from asyncjobs.storage.redis.keys import FIELDS, SCHEMA_VERSION, STATES, pieces
+from asyncjobs.storage.redis.pools import make_pools
 from asyncjobs.storage.redis.shard import Shard
 
 GROUP_JOBS = 500
 """Jobs that one create script makes at most, so that none blocks Redis for long."""
 GROUP_BYTES = 1 << 20
 """Bytes of arguments that one create script is sent at most (one larger job goes alone)."""
+SHORTEST_WAIT = 0.001
+"""Seconds. To Redis' blocking commands a time-out of 0 means for ever."""
 
 _PAYLOAD, _NAME, _OPTIONS = FIELDS["payload"], FIELDS["name"], FIELDS["options"]
 _MAX_RECOVERIES, _RESULT, _DROPPED = FIELDS["max_recoveries"], FIELDS["result"], FIELDS["result_dropped"]
@@ -72,7 +75,7 @@ class RedisStorage:
         self.url = url
         self.namespace = namespace
         self._shard_count = shards
-        self._pools = Pools(url)
+        self._pools = make_pools(url)
         self._shards = [Shard(self._pools, namespace, number, shards, clock, patience) for number in range(shards)]
         self._creates = [self._group(shard) for shard in self._shards]
         self._opened = False
@@ -231,7 +234,7 @@ class RedisStorage:
         """See `Storage.receive`."""
         part = self._shards[shard]
         key = part.keys.inbox(inbox)
-        first = await part.persist(("BLPOP", key, timeout), wait=timeout)
+        first = await part.persist(("BLPOP", key, max(timeout, SHORTEST_WAIT)), wait=timeout)
         if first is None:
             return []
         further = await part.persist(("LPOP", key, 1000)) or []
@@ -252,7 +255,7 @@ class RedisStorage:
 
     def heartbeat_link(self, shard: int, worker: str, lease_ms: int) -> RedisHeartbeatLink:
         """See `Storage.heartbeat_link`."""
-        return RedisHeartbeatLink(self.url, self._shards[shard], worker)
+        return RedisHeartbeatLink(self._pools, self._shards[shard], worker)
 
     async def exchange(self, shard: int, request: ExchangeRequest) -> ExchangeReply:
         """See `Storage.exchange`."""
@@ -272,7 +275,7 @@ class RedisStorage:
         """See `Storage.wait_for_work`."""
         part = self._shards[shard]
         markers = [part.keys.wake(queue) for queue in queues]
-        popped = await part.persist(("BZPOPMIN", *markers, timeout), wait=timeout, patience=0)
+        popped = await part.persist(("BZPOPMIN", *markers, max(timeout, SHORTEST_WAIT)), wait=timeout, patience=0)
         return None if popped is None else queues[markers.index(popped[0].decode())]
 
     async def reap(self, shard: int, worker: str | None = None, *, limit: int = 100) -> ReapReply:
