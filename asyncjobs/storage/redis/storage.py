@@ -44,8 +44,8 @@ GROUP_JOBS = 500
 """Jobs that one create script makes at most, so that none blocks Redis for long."""
 GROUP_BYTES = 1 << 20
 """Bytes of arguments that one create script is sent at most (one larger job goes alone)."""
-SHORTEST_WAIT = 0.001
-"""Seconds. To Redis' blocking commands a time-out of 0 means for ever."""
+SHORTEST_WAIT = 0.01
+"""Seconds. To Redis' blocking commands a time-out of 0 means for ever, and Redis 6.2 rounds 1 ms down to it."""
 
 _PAYLOAD, _NAME, _OPTIONS = FIELDS["payload"], FIELDS["name"], FIELDS["options"]
 _MAX_RECOVERIES, _RESULT, _DROPPED = FIELDS["max_recoveries"], FIELDS["result"], FIELDS["result_dropped"]
