@@ -10,14 +10,12 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import hiredis
 from redis import exceptions as redis_errors
 from redis._parsers import BaseParser
 from redis.asyncio import Connection, ConnectionPool
-from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.asyncio.retry import Retry
 
@@ -229,81 +227,8 @@ class Link:
             await connection.disconnect(nowait=True)
 
 
-def make_pool(url: str) -> ConnectionPool:
-    """A pool of connections to one server, from a `redis://`, `rediss://`, `unix://` or `redis+sentinel://` URL.
-
-    `redis+sentinel://[user:password@]host:port[,host:port…]/service[/db]` asks the sentinels for the master.
-    """
-    try:
-        if url.startswith("redis+sentinel://"):
-            return _sentinel_pool(url)
-        return ConnectionPool.from_url(url, max_connections=10_000, **no_retries())
-    except ValueError as error:
-        raise OptionError(
-            f"{without_password(url)!r} is no Redis URL ({error}); use redis://host:6379/0, rediss://… for TLS,"
-            " unix:///path, or redis+sentinel://host:26379/service"
-        ) from None
-
-
-@dataclass(frozen=True)
-class SentinelURL:
-    """What a `redis+sentinel://` URL says."""
-
-    addresses: list[tuple[str, int]]
-    service: str
-    database: int
-    username: str | None
-    password: str | None
-
-    @classmethod
-    def parse(cls, url: str) -> SentinelURL:
-        """Take a URL apart; raises ValueError."""
-        access, _, rest = url.removeprefix("redis+sentinel://").rpartition("@")
-        hosts, _, path = rest.partition("/")
-        service, _, database = path.partition("/")
-        if not service:
-            raise ValueError("the service's name is missing")
-        user, _, password = access.partition(":")
-        pairs = (host.partition(":") for host in hosts.split(","))
-        addresses = [(host or "localhost", int(port or 26379)) for host, _, port in pairs]
-        return cls(addresses, service, int(database or 0), user or None, password or None)
-
-    def login(self) -> dict[str, Any]:
-        """Settings of a connection to the master."""
-        return {"db": self.database, "username": self.username, "password": self.password}
-
-
-def _sentinel_pool(url: str) -> ConnectionPool:
-    place = SentinelURL.parse(url)
-    sentinel = Sentinel(place.addresses, sentinel_kwargs=no_retries())
-    return sentinel.master_for(place.service, **place.login(), **no_retries()).connection_pool
-
-
 def without_password(url: str) -> str:
     """A URL fit for logs and pages: its user and password are hidden."""
     scheme, separator, rest = url.partition("://")
     access, at, host = rest.rpartition("@")
     return f"{scheme}{separator}***@{host}" if at and access else url
-
-
-class Pools:
-    """Where connections come from: one server, or the node of a cluster that has a shard's slot."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._pool = make_pool(url)
-
-    async def pool_for(self, tag: str) -> ConnectionPool:
-        """The pool whose server holds a shard."""
-        return self._pool
-
-    async def moved(self, error: Exception) -> bool:
-        """Whether an error says that a shard has moved to another node, so that it is worth trying again."""
-        return False
-
-    async def unreachable(self) -> None:
-        """A connection failed: what is known of the servers may be out of date."""
-
-    async def close(self) -> None:
-        """Let go of all."""
-        await self._pool.disconnect()

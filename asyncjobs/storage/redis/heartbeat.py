@@ -8,14 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from asyncjobs.errors import StorageUnavailable
 from asyncjobs.storage.base import HeartbeatReply
 from asyncjobs.storage.redis import scripts
-from asyncjobs.storage.redis.connection import CONNECT_TIMEOUT, UNREACHABLE, SentinelURL, translate
+from asyncjobs.storage.redis.connection import UNREACHABLE, translate
+from asyncjobs.storage.redis.pools import Pools
 from asyncjobs.storage.redis.replies import pack_info
 from asyncjobs.storage.redis.shard import Shard
 
@@ -26,38 +24,22 @@ BEAT_TIMEOUT = 3.0
 class RedisHeartbeatLink:
     """See `HeartbeatLink`."""
 
-    def __init__(self, url: str, shard: Shard, worker: str) -> None:
-        self._url = url
+    def __init__(self, pools: Pools, shard: Shard, worker: str) -> None:
+        self._pools = pools
         self._shard = shard
         self._worker = worker
         self._control = shard.keys.control(worker)
         self._redis: redis.Redis | None = None
 
-    def _client(self, reply_timeout: float) -> redis.Redis:
-        if self._redis is None:
-            settings: dict[str, Any] = {
-                "socket_connect_timeout": CONNECT_TIMEOUT,
-                "socket_timeout": reply_timeout,
-                "socket_keepalive": True,
-                "retry": Retry(NoBackoff(), 0),
-                "single_connection_client": True,
-            }
-            if self._url.startswith("redis+sentinel://"):
-                place = SentinelURL.parse(self._url)
-                self._redis = Sentinel(place.addresses).master_for(place.service, **place.login(), **settings)
-            elif self._url.startswith("redis+cluster://"):
-                self._redis = self._shard.sync_node(settings)
-            else:
-                self._redis = redis.Redis.from_url(self._url, **settings)
-        return self._redis
-
     def _call(self, *args: Any) -> Any:
         try:
-            return self._client(BEAT_TIMEOUT).execute_command(*args)
+            if self._redis is None:
+                self._redis = self._pools.sync_client(self._shard.tag, BEAT_TIMEOUT)
+            return self._redis.execute_command(*args)
         except redis.exceptions.NoScriptError:
             raise
         except (redis.RedisError, OSError) as error:
-            if isinstance(error, UNREACHABLE) or "MOVED" in str(error):
+            if isinstance(error, (*UNREACHABLE, redis.exceptions.AskError)):
                 self.close()
                 raise StorageUnavailable(f"Redis can't be reached: {error}") from error
             raise translate(error) from error

@@ -10,7 +10,8 @@ from typing import Any
 from redis import exceptions as redis_errors
 
 from asyncjobs.clock import Clock
-from asyncjobs.storage.redis.connection import RETRY_DELAYS, UNREACHABLE, EncodableArg, Link, OnReply, Pools, translate
+from asyncjobs.storage.redis.connection import RETRY_DELAYS, UNREACHABLE, EncodableArg, Link, OnReply, translate
+from asyncjobs.storage.redis.pools import Pools
 from asyncjobs.storage.redis.keys import Keys, hash_tag
 from asyncjobs.storage.redis.scripts import Script
 
@@ -81,8 +82,9 @@ class Shard:
         give_up = 0.0
         tries = 0
         while True:
-            link = self._idle.pop() if self._idle else Link(await self._pools.pool_for(self.tag))
+            link: Link | None = None
             try:
+                link = self._idle.pop() if self._idle else Link(await self._pools.pool_for(self.tag))
                 try:
                     reply = await link.call(*command, wait=wait)
                 except redis_errors.NoScriptError:
@@ -90,16 +92,18 @@ class Shard:
                         raise
                     reply = await link.call("EVAL", script.source, *command[2:])
             except (redis_errors.RedisError, OSError, EOFError) as error:
-                if isinstance(error, UNREACHABLE):
-                    if not give_up:
-                        give_up = time.monotonic() + (self._patience if patience is None else patience)
-                        await self._pools.unreachable()
-                    if time.monotonic() >= give_up:
-                        raise translate(error) from error
-                elif await self._pools.moved(error):
+                passing = isinstance(error, UNREACHABLE)
+                if not passing and not await self._pools.moved(error):
+                    if link is not None:
+                        self._idle.append(link)
+                    raise translate(error) from error
+                if link is not None:
                     await link.drop()
-                else:
-                    self._idle.append(link)
+                if not give_up:
+                    give_up = time.monotonic() + (self._patience if patience is None else patience)
+                    if passing:
+                        await self._pools.unreachable()
+                if time.monotonic() >= give_up:
                     raise translate(error) from error
                 await self.close()
                 await asyncio.sleep(RETRY_DELAYS[min(tries, len(RETRY_DELAYS) - 1)])
