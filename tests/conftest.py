@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _chosen(config)
     config.option.anyio_mode = "auto"
     # Inherited by every process that a test starts, so that orphans are found as well.
     os.environ[RUN_VARIABLE] = RUN

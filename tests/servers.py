@@ -72,8 +72,11 @@ class Server:
     ) -> None:
         self.flavour: Flavour = flavour
         self.config = config
-        self._own_dir = data_dir is None
-        self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="asyncjobs-test-"))
+        self._own_dir: tempfile.TemporaryDirectory[str] | None = None
+        if data_dir is None:
+            self._own_dir = tempfile.TemporaryDirectory(prefix="asyncjobs-test-", ignore_cleanup_errors=True)
+            data_dir = Path(self._own_dir.name)
+        self.data_dir = data_dir
         self._port = port
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: list[redis.Redis] = []
@@ -170,7 +173,7 @@ class Server:
 
     def close(self) -> None:
         """End it and remove the temporary directory; with a directory of the caller's, end it in order."""
-        if self.running and self._own_dir:
+        if self.running and self._own_dir is not None:
             self.kill()
         self.stop()
         for client in self._clients:
@@ -178,8 +181,8 @@ class Server:
         if self._held_port is not None:
             self._held_port.close()
             self._held_port = None
-        if self._own_dir:
-            shutil.rmtree(self.data_dir, ignore_errors=True)
+        if self._own_dir is not None:
+            self._own_dir.cleanup()
 
     def __enter__(self) -> Self:
         return self.start()
