@@ -39,6 +39,8 @@ STAGGER = (0.05, 0.5)
 """Seconds between which a worker looks at a due time that another one has claimed."""
 MAX_FINISHES = 500
 """Outcomes handed in at a time."""
+MAX_GRANTS = 500
+"""Jobs fetched at a time, so that no script runs for long."""
 MAX_RESULT_BYTES = 1 << 20
 """Bytes of results handed in at a time (a larger one goes alone)."""
 RETRY_DELAY = 0.5
@@ -202,7 +204,7 @@ class Pump:
             self._number = self._acknowledged = 0
             self.worker = await self._register(self.shard)
             self.ready.set()
-        slots = 0 if self._quiet else self._slots.reserve(self)
+        slots = 0 if self._quiet else self._slots.reserve(self, MAX_GRANTS)
         finishes = self._next_finishes()
         popped = tuple(self._popped)
         self._number += 1

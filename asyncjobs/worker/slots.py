@@ -26,9 +26,9 @@ class Slots:
         self.takers: list[Taker] = []
         self._last: Taker | None = None
 
-    def reserve(self, taker: Taker) -> int:
-        """Slots for a shard: all that are free, or its fair share while other shards have jobs waiting too."""
-        free = self.free
+    def reserve(self, taker: Taker, most: int) -> int:
+        """Slots for a shard, up to `most`: all that are free, or its fair share while other shards have jobs waiting too."""
+        free = min(self.free, most)
         if free and len(self.takers) > 1:
             others = [other for other in self.takers if other is not taker and other.backlogged]
             if others:

@@ -22,7 +22,9 @@ end
 local list = list_of(A.state)
 if list then
   total = redis.call('ZCARD', list)
-  local rows = redis.call(reverse and 'ZREVRANGE' or 'ZRANGE', list, offset, offset + limit - 1, 'WITHSCORES')
+  -- A range that ends before it begins is empty, but one that ends at -1 is everything.
+  local rows = limit > 0
+    and redis.call(reverse and 'ZREVRANGE' or 'ZRANGE', list, offset, offset + limit - 1, 'WITHSCORES') or {}
   for at = 1, #rows, 2 do
     add(rows[at], rows[at + 1])
   end

@@ -2,6 +2,7 @@
 -- KEYS: t. ARGV: id, inbox. Reply: as get. O(fields).
 -- @include list_of
 local job = K.job(A.id)
+redis.call('HDEL', K.meta, '-')
 local row = redis.call('HGETALL', job)
 if #row == 0 then
   return false
