@@ -262,7 +262,7 @@ class Client:
 
     async def delete(self, job_id: str, /) -> None:
         """Remove a job with its history. Raises `JobStateError` if it is running (cancel it first), and `JobNotFound`."""
-        told = await self.storage.delete(job_id)
+        told = await self.storage.delete(job_id, _request_id())
         if told is Deleted.MISSING:
             raise _not_found(job_id)
         if told is Deleted.RUNNING:

@@ -460,8 +460,11 @@ class Storage(Protocol):
         """`scheduled` or `retrying` → `enqueued` now, whatever its due time."""
         ...
 
-    async def delete(self, job_id: str) -> Deleted:
-        """Remove a job in any state but `processing`, with its history and log. Its id stays known for `STUB_MS`."""
+    async def delete(self, job_id: str, request_id: str = "") -> Deleted:
+        """Remove a job in any state but `processing`, with its history and log. Its id stays known for `STUB_MS`.
+
+        As long as it is, the same `request_id` again is answered as the first time.
+        """
         ...
 
     async def get(self, job_id: str) -> JobRecord | None:

@@ -278,6 +278,14 @@ class ByHandTests:
         assert await scene.listed(State.FAILED) == []
         assert await scene.storage.delete(job_id) is Deleted.MISSING
 
+    async def test_a_delete_sent_again_is_answered_alike(self, scene: Scene) -> None:
+        job_id = await scene.finished(State.FAILED)
+
+        assert await scene.storage.delete(job_id, "aaaaaaaa") is Deleted.DELETED
+
+        assert await scene.storage.delete(job_id, "aaaaaaaa") is Deleted.DELETED
+        assert await scene.storage.delete(job_id, "bbbbbbbb") is Deleted.MISSING
+
     async def test_a_deleted_scheduled_job_is_never_due(self, scene: Scene) -> None:
         job_id = await scene.create(delay_ms=100)
 

@@ -97,14 +97,16 @@ def promote(shard: Shard, job_id: str, request_id: str) -> Requeued:
     return Requeued.REQUEUED
 
 
-def delete(shard: Shard, job_id: str) -> Deleted:
+def delete(shard: Shard, job_id: str, request_id: str) -> Deleted:
     """Remove a job that isn't running."""
     job = shard.jobs.get(job_id)
     if job is None:
-        return Deleted.MISSING
+        sent_again = request_id and shard.is_stub(job_id) and shard.deletions.get(job_id) == request_id
+        return Deleted.DELETED if sent_again else Deleted.MISSING
     if job.state is State.PROCESSING:
         return Deleted.RUNNING
     shard.remove(job)
+    shard.deletions[job_id] = request_id
     return Deleted.DELETED
 
 

@@ -28,11 +28,12 @@ def exchange(shard: Shard, request: ExchangeRequest) -> ExchangeReply:
         raise StorageError(f"exchange {request.number} of {request.worker} comes after {worker.number}")
 
     again = request.number == worker.number
-    dirty = set(request.popped)
+    dirty: set[str] = set()
     """Queues that may need their marker put back."""
     woken_by_suspect: set[str] = set()
     ended: list[State] = []
     if not again:
+        dirty.update(request.popped)
         worker.number = request.number
         worker.results = [
             _finish(shard, request.worker, worker, finish, dirty, woken_by_suspect, ended)

@@ -132,6 +132,8 @@ class Shard:
         """Hold it to touch anything here. Notified when a worker is nudged or a heartbeat link closes."""
         self.jobs: dict[str, Job] = {}
         self.stubs: dict[str, int] = {}
+        self.deletions: dict[str, str] = {}
+        """Stub → the request by which its job was deleted."""
         """Removed ids, and until when they are remembered; the earliest come first."""
         self.queues: dict[str, Queue] = {}
         self.lists = {state: Ordered() for state in (State.SCHEDULED, State.RETRYING, *FINAL_STATES)}
@@ -228,6 +230,7 @@ class Shard:
         now = self.now()
         while self.stubs and self.stubs[oldest := next(iter(self.stubs))] <= now:
             del self.stubs[oldest]
+            self.deletions.pop(oldest, None)
         if stub:
             self.stubs[job.id] = now + base.STUB_MS
 

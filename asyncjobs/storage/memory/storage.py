@@ -94,10 +94,10 @@ class MemoryStorage:
         with (shard := self._shard_of(job_id)).lock:
             return by_hand.promote(shard, job_id, request_id)
 
-    async def delete(self, job_id: str) -> Deleted:
+    async def delete(self, job_id: str, request_id: str = "") -> Deleted:
         """See `Storage.delete`."""
         with (shard := self._shard_of(job_id)).lock:
-            return by_hand.delete(shard, job_id)
+            return by_hand.delete(shard, job_id, request_id)
 
     async def get(self, job_id: str) -> JobRecord | None:
         """See `Storage.get`."""

@@ -169,10 +169,10 @@ class RedisStorage:
         shard = self._of(job_id)
         return Requeued(await shard.run(scripts.PROMOTE, shard.now(), job_id, request_id))
 
-    async def delete(self, job_id: str) -> Deleted:
+    async def delete(self, job_id: str, request_id: str = "") -> Deleted:
         """See `Storage.delete`."""
         shard = self._of(job_id)
-        return Deleted(await shard.run(scripts.DELETE, shard.now(), job_id))
+        return Deleted(await shard.run(scripts.DELETE, shard.now(), job_id, request_id))
 
     async def get(self, job_id: str) -> JobRecord | None:
         """See `Storage.get`."""

@@ -1,6 +1,14 @@
 -- delete: removes a job that isn't running.
--- KEYS: t. ARGV: now, id. Reply: Deleted. O(log n).
+-- KEYS: t. ARGV: now, id, request (8 characters, or ""). Reply: Deleted. O(log n).
 -- @include now
 -- @include delete_job
 redis.call('HDEL', K.meta, '-')
-return delete_job(A.id)
+local deleted = delete_job(A.id)
+if A.request ~= '' then
+  if deleted == Deleted.DELETED then
+    redis.call('HSET', K.job(A.id), F.requests, A.request)
+  elseif deleted == Deleted.MISSING and redis.call('HGET', K.job(A.id), F.requests) == A.request then
+    return Deleted.DELETED
+  end
+end
+return deleted

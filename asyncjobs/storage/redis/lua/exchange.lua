@@ -32,10 +32,10 @@ if number < last then
 end
 
 local counts, lists, suspect, codes, touched, more = {}, {}, me[3] or nil, nil, {}, false
-for queue in string.gmatch(A.popped, '%S+') do
-  touched[queue] = true
-end
 if number > last then
+  for queue in string.gmatch(A.popped, '%S+') do
+    touched[queue] = true
+  end
   codes, suspect = finish_all(counts, lists, touched, suspect)
 end
 
