@@ -6,7 +6,9 @@
 redis.call('HDEL', K.meta, '-')
 local list = list_of(A.state)
 local deleted = 0
-for _, id in ipairs(redis.call('ZRANGE', list, 0, A.limit - 1)) do
+-- A range that ends at -1 would be everything.
+local ids = tonumber(A.limit) > 0 and redis.call('ZRANGE', list, 0, A.limit - 1) or {}
+for _, id in ipairs(ids) do
   if delete_job(id) == Deleted.DELETED then
     deleted = deleted + 1
   end
