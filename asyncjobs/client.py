@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 from asyncjobs.errors import (
     JobCancelled,
@@ -26,7 +26,7 @@ from asyncjobs.options import check_queue_name, epoch_ms, to_ms
 from asyncjobs.registry import Definition, Registry
 from asyncjobs.results import ResultWaiter
 from asyncjobs.serialization import Serializer, unpack_call, unpack_result
-from asyncjobs.storage.base import Cancelled, Created, Deleted, JobRecord, NewJob, Requeued, State, Storage
+from asyncjobs.storage.base import Cancelled, Deleted, JobRecord, NewJob, Requeued, State, Storage
 from asyncjobs.storage.redis import RedisStorage
 
 P = ParamSpec("P")
@@ -127,7 +127,9 @@ class Client:
         return await self._submit(_call(what, args, kwargs), delay_ms=to_ms(delay, "the delay"))
 
     @overload
-    async def enqueue_at(self, when: datetime, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Job[R]: ...
+    async def enqueue_at(
+        self, when: datetime, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job[R]: ...
     @overload
     async def enqueue_at(self, when: datetime, call: Call[R], /) -> Job[R]: ...
     async def enqueue_at(self, when: datetime, what: Any, /, *args: Any, **kwargs: Any) -> Job[Any]:
@@ -281,7 +283,9 @@ class Client:
     async def purge(self, queue: str, /) -> int:
         """Delete the jobs that are enqueued in a queue now; how many they were."""
         lengths = {record.name: record.length for record in await self.storage.queues()}
-        return await self._sweep(lambda shard, most: self.storage.purge(shard, queue, most), lengths.get(queue, 0))
+        return await self._sweep(
+            lambda shard, most: self.storage.purge(shard, queue, most), lengths.get(queue, 0)
+        )
 
     async def clear(self, state: State | str, /) -> int:
         """Delete the jobs that are in a state now (scheduled, retrying, succeeded, failed or cancelled); how many."""
@@ -289,7 +293,7 @@ class Client:
         total = (await self.storage.jobs(state, limit=0)).total
         return await self._sweep(lambda shard, most: self.storage.clear(shard, state, most), total)
 
-    async def _sweep(self, step: Any, total: int) -> int:
+    async def _sweep(self, step: Callable[[int, int], Awaitable[tuple[int, bool]]], total: int) -> int:
         """Repeat a removing step on every shard, but not for ever if others add as fast as it removes."""
         deleted = 0
         for shard in range(self.storage.shards):
@@ -310,7 +314,9 @@ class Client:
         newest_first: bool = False,
     ) -> list[Job[Any]]:
         """A page of the jobs in a state: enqueued ones in the order they'll run, waiting ones by due time, ended ones by when."""
-        page = await self.storage.jobs(State(state), queue=queue, offset=offset, limit=limit, newest_first=newest_first)
+        page = await self.storage.jobs(
+            State(state), queue=queue, offset=offset, limit=limit, newest_first=newest_first
+        )
         return [Job(self, record, self._definition_of(record)) for record in page.jobs]
 
     async def count(self, state: State | str, /) -> int:
@@ -381,14 +387,14 @@ class Client:
 _NO_REGISTRY = Registry()
 
 
-def _call(what: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[Any]:
+def _call(what: Definition[..., Any] | Call[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[Any]:
     if isinstance(what, Definition):
         return what.call(*args, **kwargs)
-    if isinstance(what, Call):
-        if args or kwargs:
-            raise OptionError("a Call has its arguments already: give it alone")
-        return what
-    raise OptionError(f"{what!r} isn't a job: declare the function with @registry.job and enqueue that")
+    if not isinstance(cast(object, what), Call):
+        raise OptionError(f"{what!r} isn't a job: declare the function with @registry.job and enqueue that")
+    if args or kwargs:
+        raise OptionError("a Call has its arguments already: give it alone")
+    return what
 
 
 def _request_id() -> str:
@@ -396,4 +402,6 @@ def _request_id() -> str:
 
 
 def _not_found(job_id: str) -> JobNotFound:
-    return JobNotFound(f"there is no job {job_id}: it was never created, was deleted, or is past its retention")
+    return JobNotFound(
+        f"there is no job {job_id}: it was never created, was deleted, or is past its retention"
+    )

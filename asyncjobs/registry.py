@@ -50,7 +50,11 @@ class _Shape:
         return cls(
             signature,
             len(positional),
-            frozenset(p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)),
+            frozenset(
+                p.name
+                for p in parameters
+                if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+            ),
             tuple(p.name for p in positional),
             frozenset(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)),
             not any(p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters),
@@ -91,7 +95,7 @@ class Definition(Generic[P, R]):
         """The name that its jobs carry."""
         self.aliases = aliases
         """Further names whose jobs it runs."""
-        self.runs = runs
+        self.runs: Runs = runs
         self.takes_context = context
         self.defaults = defaults
         """The options it was declared with."""
@@ -149,7 +153,7 @@ class Definition(Generic[P, R]):
 class AsyncDefinition(Definition[P, R]):
     """A definition of a coroutine function."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Call the function itself, without any job."""
         return cast(Coroutine[Any, Any, R], self.fn(*args, **kwargs))
 
@@ -157,7 +161,7 @@ class AsyncDefinition(Definition[P, R]):
 class SyncDefinition(Definition[P, R]):
     """A definition of a plain function."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself, without any job."""
         return cast(R, self.fn(*args, **kwargs))
 
@@ -181,8 +185,11 @@ class SyncContextDefinition(Definition[P, R]):
 class JobDecorator(Protocol):
     """What `registry.job(…)` gives."""
 
+    # A coroutine function is a function that returns a coroutine, too: the first overload that fits is meant.
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncDefinition[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncDefinition[P, R]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> SyncDefinition[P, R]: ...
 
@@ -191,7 +198,7 @@ class ContextJobDecorator(Protocol):
     """What `registry.job(context=True, …)` gives."""
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]
         self, fn: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /
     ) -> AsyncContextDefinition[P, R]: ...
     @overload
@@ -220,12 +227,15 @@ class Registry:
         self._by_name: dict[str, Definition[..., Any]] = {}
 
     @overload
-    def job(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncDefinition[P, R]: ...
+    def job(  # type: ignore[overload-overlap]
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncDefinition[P, R]: ...
     @overload
     def job(self, fn: Callable[P, R], /) -> SyncDefinition[P, R]: ...
     @overload
     def job(
         self,
+        /,
         *,
         name: str | None = None,
         aliases: tuple[str, ...] | list[str] = (),
@@ -236,6 +246,7 @@ class Registry:
     @overload
     def job(
         self,
+        /,
         *,
         name: str | None = None,
         aliases: tuple[str, ...] | list[str] = (),
@@ -278,9 +289,7 @@ class Registry:
 
         return declare if fn is None else declare(fn)
 
-    def external(
-        self, name: str, **options: Unpack[OptionOverrides]
-    ) -> JobDecorator:
+    def external(self, name: str, **options: Unpack[OptionOverrides]) -> JobDecorator:
         """Declare the signature of a job whose code is in another program, so that it can be enqueued with its types.
 
         The decorated function's body is never run: `@registry.external("mail.send") async def send(to: str) -> None: ...`
@@ -288,7 +297,8 @@ class Registry:
         settings = self.defaults.merge(**options)
 
         def declare(fn: Callable[..., Any]) -> Definition[..., Any]:
-            kind = AsyncDefinition if inspect.iscoroutinefunction(fn) else SyncDefinition
+            is_async = inspect.iscoroutinefunction(fn)
+            kind = _kind(is_async, context=False)
             return self._add(kind(self, fn, name, "elsewhere", context=False, defaults=settings))
 
         return cast(JobDecorator, declare)
@@ -300,7 +310,9 @@ class Registry:
         """
         register = getattr(self.serializer, "register", None)
         if register is None:
-            raise OptionError(f"{type(self.serializer).__name__} has no register(): tell it of {cls.__name__} in its own way")
+            raise OptionError(
+                f"{type(self.serializer).__name__} has no register(): tell it of {cls.__name__} in its own way"
+            )
         register(cls)
         return cls
 
@@ -339,15 +351,16 @@ class Registry:
         if inspect.isasyncgenfunction(fn) or inspect.isgeneratorfunction(fn):
             raise DefinitionError(f"{name} is a generator: a job returns one value")
         if is_async and runs_in is not None:
-            raise DefinitionError(f"{name} is a coroutine function, which runs on the event loop: remove runs_in={runs_in!r}")
+            raise DefinitionError(
+                f"{name} is a coroutine function, which runs on the event loop: remove runs_in={runs_in!r}"
+            )
         if runs_in == "process" and "<locals>" in fn.__qualname__:
-            raise DefinitionError(f"{name} can't run in a process of its own: move it to the top of its module")
+            raise DefinitionError(
+                f"{name} can't run in a process of its own: move it to the top of its module"
+            )
         _check_context(fn, name, context)
-        runs: Runs = "loop" if is_async else runs_in or "thread"
-        if is_async:
-            kind: type[Definition[..., Any]] = AsyncContextDefinition if context else AsyncDefinition
-        else:
-            kind = SyncContextDefinition if context else SyncDefinition
+        runs: Runs = "loop" if is_async else (runs_in or "thread")
+        kind = _kind(is_async, context)
         definition = kind(self, fn, name, runs, context=context, defaults=settings, aliases=aliases)
         if isinstance(self.serializer, MsgpackSerializer):
             for cls in collect_types(fn):
@@ -356,7 +369,9 @@ class Registry:
 
     def _add(self, definition: Definition[..., Any]) -> Definition[..., Any]:
         if not definition.name or len(definition.name) > 200 or any(c.isspace() for c in definition.name):
-            raise DefinitionError(f"{definition.name!r} can't be a job's name: use 1 to 200 characters without spaces")
+            raise DefinitionError(
+                f"{definition.name!r} can't be a job's name: use 1 to 200 characters without spaces"
+            )
         for name in (definition.name, *definition.aliases):
             known = self._by_name.get(name)
             if known is not None:
@@ -365,6 +380,12 @@ class Registry:
             self._by_name[name] = definition
         self._definitions[definition.name] = definition
         return definition
+
+
+def _kind(is_async: bool, context: bool) -> type[Definition[..., Any]]:
+    if is_async:
+        return AsyncContextDefinition if context else AsyncDefinition
+    return SyncContextDefinition if context else SyncDefinition
 
 
 def _signature(fn: Callable[..., Any], *, skip_first: bool) -> inspect.Signature:
@@ -385,8 +406,14 @@ def _check_context(fn: Callable[..., Any], name: str, context: bool) -> None:
     if context:
         first = parameters[0] if parameters else None
         if first is None or first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
-            raise DefinitionError(f"{name} is declared with context=True, but takes no first argument to put it in")
+            raise DefinitionError(
+                f"{name} is declared with context=True, but takes no first argument to put it in"
+            )
         if places and places != [0]:
-            raise DefinitionError(f"{name}: the JobContext must be the first parameter, and the only one of that type")
+            raise DefinitionError(
+                f"{name}: the JobContext must be the first parameter, and the only one of that type"
+            )
     elif places:
-        raise DefinitionError(f"{name} has a JobContext parameter: declare it with @registry.job(context=True)")
+        raise DefinitionError(
+            f"{name} has a JobContext parameter: declare it with @registry.job(context=True)"
+        )
