@@ -6,6 +6,7 @@ from asyncjobs.job import Call, Job
 from asyncjobs.options import Exponential, Retention, Retry
 from asyncjobs.registry import Registry
 from asyncjobs.storage.base import State
+from asyncjobs.sync import SyncClient, SyncJob
 from asyncjobs.worker import Worker
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Retention",
     "Retry",
     "State",
+    "SyncClient",
+    "SyncJob",
     "Worker",
     "current_context",
 ]

@@ -13,6 +13,9 @@ from asyncjobs.storage.base import Grant, Note
 
 if TYPE_CHECKING:
     from asyncjobs.client import Client
+    from asyncjobs.sync import SyncClient
+
+_NO_CLIENT = "a job that runs in a process of its own has no client; open one, or return what to enqueue"
 
 _current: ContextVar[JobContext] = ContextVar("asyncjobs_context")
 
@@ -20,12 +23,20 @@ _current: ContextVar[JobContext] = ContextVar("asyncjobs_context")
 class JobContext:
     """A running attempt. A job declared with `context=True` gets it as its first argument."""
 
-    __slots__ = ("_client", "_grant", "_sink", "cancelled", "state")
+    __slots__ = ("_client", "_grant", "_make_sync_client", "_sink", "cancelled", "state")
 
-    def __init__(self, grant: Grant, sink: Callable[[Note], None], client: Client | None, state: Any) -> None:
+    def __init__(
+        self,
+        grant: Grant,
+        sink: Callable[[Note], None],
+        client: Client | None,
+        state: Any,
+        make_sync_client: Callable[[], SyncClient] | None = None,
+    ) -> None:
         self._grant = grant
         self._sink = sink
         self._client = client
+        self._make_sync_client = make_sync_client
         self.state: Any = state
         """What the registry's lifespan yielded; None without one."""
         self.cancelled: bool = False
@@ -65,8 +76,15 @@ class JobContext:
     def client(self) -> Client:
         """The worker's client, to enqueue further jobs. Not in jobs that run in a process of their own."""
         if self._client is None:
-            raise NotInJob("a job that runs in a process of its own has no client; open one, or return what to enqueue")
+            raise NotInJob(_NO_CLIENT)
         return self._client
+
+    @property
+    def sync_client(self) -> SyncClient:
+        """The worker's client with verbs that block, for plain functions that run in a thread."""
+        if self._make_sync_client is None:
+            raise NotInJob(_NO_CLIENT)
+        return self._make_sync_client()
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Say how far it is: from 0 to 1, with a message. May be called from any thread; it never waits."""

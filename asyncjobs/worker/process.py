@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 from asyncjobs.client import Client
 from asyncjobs.errors import AppImportError, AsyncjobsError
@@ -67,6 +67,20 @@ async def serve(
         return EXIT_OK
     finally:
         signals.cancel()
+        if worker.running:
+            failure = sys.exc_info()[1]
+            if failure is not None:
+                logger.error("the worker ended: %s", failure)
+            _end_over(worker.running, EXIT_OK if failure is None else EXIT_FAILED)
+
+
+def _end_over(running: int, code: int) -> NoReturn:
+    """End the process though code of jobs still runs, which neither cancelling nor waiting would end."""
+    logger.error("%d jobs don't stop; their leases were given back, and the process ends over them", running)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _stop_with_parent(worker: Worker) -> None:

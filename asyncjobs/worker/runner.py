@@ -12,6 +12,7 @@ from asyncjobs.errors import UnknownJob
 from asyncjobs.options import JobOptions, apply_overrides
 from asyncjobs.registry import Definition, Registry
 from asyncjobs.storage.base import Finish, Grant
+from asyncjobs.sync import SyncClient
 from asyncjobs.worker.attempt import Attempt, Stop
 from asyncjobs.worker.executors import ProcessExecutor, arguments, packed, run_in_thread
 from asyncjobs.worker.notes import Notes
@@ -35,6 +36,7 @@ class Runner:
         self._notes = notes
         self._state = state
         self._loop = asyncio.get_running_loop()
+        self._sync_client = functools.partial(SyncClient.of, client, self._loop)
         self._processes: dict[str, ProcessExecutor] = {}
 
     def start(self, grant: Grant, worker: str, ended: Ended, freed: Freed) -> Attempt:
@@ -52,7 +54,7 @@ class Runner:
             options = self._options(definition, grant)
             if options.timeout_ms is not None:
                 attempt.timer = self._loop.call_later(options.timeout_ms / 1000, attempt.stop, Stop.TIMEOUT)
-            context = JobContext(grant, functools.partial(self._notes.add, worker), self._client, self._state)
+            context = JobContext(grant, functools.partial(self._notes.add, worker), self._client, self._state, self._sync_client)
             attempt.context = context
             set_current_context(context)
             if definition.runs == "loop":

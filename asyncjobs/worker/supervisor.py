@@ -57,6 +57,8 @@ class Child:
         """The ids that it registered under."""
         self.began = time.monotonic()
         self.reloading = False
+        self.taken_back = False
+        """It died and its jobs were taken back; another one is about to start in its place."""
         read, write = os.pipe()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "asyncjobs.worker.process", str(write)],
@@ -86,7 +88,7 @@ class Child:
 
 
 class Supervisor:
-    """Keeps `processes` children alive."""
+    """Keeps `processes` children alive: `run` until a signal, or `supervise` in any thread until `stop`."""
 
     def __init__(self, settings: WorkerSettings, processes: int, reload: Sequence[Path] = ()) -> None:
         self._settings = settings
@@ -99,8 +101,13 @@ class Supervisor:
         self._exit_code = EXIT_OK
 
     def run(self) -> int:
+        """`supervise`, heeding SIGINT and SIGTERM: only in a main thread."""
+        with self._signals():
+            return self.supervise()
+
+    def supervise(self) -> int:
         """Run until told to stop, or until every child has ended by itself; the exit code."""
-        with self._signals(), self._watching():
+        with self._watching():
             try:
                 for number in range(self._processes):
                     self._start(number)
@@ -117,11 +124,18 @@ class Supervisor:
                         self._start(value)
                     elif kind == "changed":
                         self._start_anew(str(value))
-                    elif kind == "overdue":
-                        self._kill_all()
             finally:
                 self._kill_all()
         return self._exit_code
+
+    def stop(self, *, now: bool = False) -> None:
+        """Have the children stop, or with `now` kill them. From any thread; it doesn't wait for their end."""
+        self._events.put(("signal", signal.SIGKILL if now else signal.SIGTERM))
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the children that are alive."""
+        return [child.process.pid for child in list(self._children.values()) if child.process.poll() is None]
 
     def _start(self, number: int) -> None:
         if self._stopping:
@@ -149,6 +163,7 @@ class Supervisor:
             self._stop(signal.SIGTERM)
             return
         self._take_back(child)
+        child.taken_back = True
         young = time.monotonic() - child.began < YOUNG
         deaths = self._young_deaths[child.number] = self._young_deaths.get(child.number, 0) + 1 if young else 0
         pause = min(LONGEST_PAUSE, 0.1 * 4 ** (deaths - 1)) if deaths else 0.0
@@ -177,12 +192,12 @@ class Supervisor:
     def _stop(self, number: int) -> None:
         if not self._stopping:
             self._stopping = True
-            self._later(self._settings.grace + EXTRA_GRACE, "overdue", None)
+            self._later(self._settings.grace + EXTRA_GRACE, "signal", signal.SIGKILL)
         for key, child in list(self._children.items()):
             if child.process.poll() is None:
                 child.signal(number)
-            elif child.process.returncode is not None and child.workers == []:
-                # It is between two lives.
+            elif child.taken_back:
+                # Nothing more is heard of it; one that has died just now is yet to be.
                 self._children.pop(key)
 
     def _start_anew(self, what: str) -> None:

@@ -225,6 +225,11 @@ class Worker:
         """The id it is registered under (on the first shard, where there are several); empty before."""
         return self._pumps[0].worker if self._pumps else ""
 
+    @property
+    def running(self) -> int:
+        """Attempts whose code runs; after the shutdown, those that couldn't be stopped."""
+        return sum(len(pump.attempts) for pump in self._pumps)
+
     def quiet(self) -> None:
         """Take no new jobs; those that run go on."""
         self._quiet = True

@@ -1,0 +1,233 @@
+"""The client for code that isn't async: scripts, Django views, plain functions that run as jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from asyncjobs.client import Client
+from asyncjobs.errors import AsyncjobsError
+from asyncjobs.job import Call, Job
+from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
+from asyncjobs.registry import Definition, Registry
+from asyncjobs.storage.base import HistoryEntry, LogLine, State, Storage
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class SyncJob(Generic[R_co]):
+    """A `Job` whose verbs block. `job` is the job itself, with all that is known of it."""
+
+    __slots__ = ("_client", "job")
+
+    def __init__(self, client: SyncClient, job: Job[R_co]) -> None:
+        self._client = client
+        self.job = job
+
+    def __repr__(self) -> str:
+        return f"<SyncJob {self.id} {self.job.name} {self.state}>"
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.job.id
+
+    @property
+    def state(self) -> State:
+        """Its state, when last looked at."""
+        return self.job.state
+
+    def refresh(self) -> SyncJob[R_co]:
+        """See `Job.refresh`."""
+        self._client.run(self.job.refresh())
+        return self
+
+    def result(self, timeout: timedelta | float | None = None) -> R_co:
+        """See `Job.result`."""
+        return self._client.run(self.job.result(timeout))
+
+    def cancel(self) -> bool:
+        """See `Client.cancel`."""
+        return self._client.run(self.job.cancel())
+
+    def requeue(self) -> None:
+        """See `Client.requeue`."""
+        self._client.run(self.job.requeue())
+
+    def run_now(self) -> None:
+        """See `Client.run_now`."""
+        self._client.run(self.job.run_now())
+
+    def delete(self) -> None:
+        """See `Client.delete`."""
+        self._client.run(self.job.delete())
+
+    def history(self) -> list[HistoryEntry]:
+        """See `Job.history`."""
+        return self._client.run(self.job.history())
+
+    def logs(self) -> list[LogLine]:
+        """See `Job.logs`."""
+        return self._client.run(self.job.logs())
+
+
+class SyncClient:
+    """A `Client` whose verbs block: `with SyncClient("redis://localhost:6379/0", registry=registry) as client: …`.
+
+    It takes what `Client` takes, and runs one on an event loop in a thread of its own; any number of threads may use
+    it. In a plain function that runs as a job, `context.sync_client` is one that uses the worker's.
+    """
+
+    def __init__(
+        self,
+        url: str | Storage | None = None,
+        *,
+        registry: Registry | None = None,
+        namespace: str = "asyncjobs",
+        shards: int = 1,
+        patience: timedelta | float = 10.0,
+    ) -> None:
+        self._make = lambda: Client(url, registry=registry, namespace=namespace, shards=shards, patience=patience)
+        self._client: Client | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._portal: AbstractContextManager[BlockingPortal] | None = None
+
+    @classmethod
+    def of(cls, client: Client, loop: asyncio.AbstractEventLoop) -> Self:
+        """One for threads beside a running loop, using that loop's client."""
+        made = cls()
+        made._client, made._loop = client, loop
+        return made
+
+    def __enter__(self) -> Self:
+        portal = start_blocking_portal()
+        self._portal = portal
+        opened = portal.__enter__()
+
+        async def begin() -> Client:
+            self._loop = asyncio.get_running_loop()
+            client = self._make()
+            await client.open()
+            return client
+
+        try:
+            self._client = opened.call(begin)
+        except BaseException:
+            portal.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        portal, self._portal = self._portal, None
+        if portal is not None:
+            try:
+                self.run(self.client.close())
+            finally:
+                self._client = None
+                portal.__exit__(None, None, None)
+
+    @property
+    def client(self) -> Client:
+        """The client that does the work. Raises `AsyncjobsError` before `with` and after it."""
+        if self._client is None:
+            raise AsyncjobsError("this SyncClient isn't open: use it as `with SyncClient(…) as client:`")
+        return self._client
+
+    def run(self, verb: Coroutine[Any, Any, R]) -> R:
+        """Have any coroutine of the client's run on its loop, and wait for it."""
+        loop = self._loop
+        if loop is None or self._client is None:
+            verb.close()
+            raise AsyncjobsError("this SyncClient isn't open: use it as `with SyncClient(…) as client:`")
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is loop:
+            verb.close()
+            raise AsyncjobsError("a SyncClient would block the very loop that does its work: use the Client there")
+        return asyncio.run_coroutine_threadsafe(verb, loop).result()
+
+    def _job(self, verb: Coroutine[Any, Any, Job[R]]) -> SyncJob[R]:
+        return SyncJob(self, self.run(verb))
+
+    @overload
+    def enqueue(self, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SyncJob[R]: ...
+    @overload
+    def enqueue(self, call: Call[R], /) -> SyncJob[R]: ...
+    def enqueue(self, what: Any, /, *args: Any, **kwargs: Any) -> SyncJob[Any]:
+        """See `Client.enqueue`."""
+        return self._job(cast(Any, self.client.enqueue(what, *args, **kwargs)))
+
+    @overload
+    def enqueue_in(
+        self, delay: timedelta | float, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> SyncJob[R]: ...
+    @overload
+    def enqueue_in(self, delay: timedelta | float, call: Call[R], /) -> SyncJob[R]: ...
+    def enqueue_in(self, delay: timedelta | float, what: Any, /, *args: Any, **kwargs: Any) -> SyncJob[Any]:
+        """See `Client.enqueue_in`."""
+        return self._job(cast(Any, self.client.enqueue_in(delay, what, *args, **kwargs)))
+
+    @overload
+    def enqueue_at(self, when: datetime, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SyncJob[R]: ...
+    @overload
+    def enqueue_at(self, when: datetime, call: Call[R], /) -> SyncJob[R]: ...
+    def enqueue_at(self, when: datetime, what: Any, /, *args: Any, **kwargs: Any) -> SyncJob[Any]:
+        """See `Client.enqueue_at`."""
+        return self._job(cast(Any, self.client.enqueue_at(when, what, *args, **kwargs)))
+
+    def enqueue_many(self, calls: Iterable[Call[R]], /) -> list[SyncJob[R]]:
+        """See `Client.enqueue_many`. The iterable is gone through on the client's own thread."""
+        return [SyncJob(self, job) for job in self.run(self.client.enqueue_many(calls))]
+
+    @overload
+    def get(self, job_id: str, definition: Definition[..., R], /) -> SyncJob[R] | None: ...
+    @overload
+    def get(self, job_id: str, /) -> SyncJob[Any] | None: ...
+    def get(self, job_id: str, definition: Definition[..., Any] | None = None, /) -> SyncJob[Any] | None:
+        """See `Client.get`."""
+        job = self.run(cast(Any, self.client.get)(job_id, definition))
+        return None if job is None else SyncJob(self, cast("Job[Any]", job))
+
+    def cancel(self, job_id: str, /) -> bool:
+        """See `Client.cancel`."""
+        return self.run(self.client.cancel(job_id))
+
+    def requeue(self, job_id: str, /) -> None:
+        """See `Client.requeue`."""
+        self.run(self.client.requeue(job_id))
+
+    def delete(self, job_id: str, /) -> None:
+        """See `Client.delete`."""
+        self.run(self.client.delete(job_id))
+
+    def pause(self, queue: str, /) -> None:
+        """See `Client.pause`."""
+        self.run(self.client.pause(queue))
+
+    def resume(self, queue: str, /) -> None:
+        """See `Client.resume`."""
+        self.run(self.client.resume(queue))
+
+    def queues(self) -> list[QueueInfo]:
+        """See `Client.queues`."""
+        return self.run(self.client.queues())
+
+    def workers(self) -> list[WorkerInfo]:
+        """See `Client.workers`."""
+        return self.run(self.client.workers())
+
+    def stats(self) -> NamespaceStats:
+        """See `Client.stats`."""
+        return self.run(self.client.stats())
