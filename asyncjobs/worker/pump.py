@@ -88,6 +88,7 @@ class Pump:
         self._quiet = False
         self._leaving = False
         self._missing: set[tuple[str, int]] = set()
+        self._unknown: set[tuple[str, int]] = set()
         self._in_flight = False
 
     # -- what others may ask --
@@ -148,15 +149,21 @@ class Pump:
             self._reconcile(reply.held)
         else:
             self._missing.clear()
+            self._unknown.clear()
 
     def _reconcile(self, held: Sequence[tuple[str, int]]) -> None:
         """The storage and this worker count different leases: give back what isn't known here, stop what isn't known there."""
-        for job_id, exchange in held:
-            if job_id not in self.leases and exchange <= self._acknowledged:
-                logger.warning("job %s: a lease that this worker doesn't know of is given back", job_id)
-                self._finishes.append(Finish(job_id, exchange, Outcome.RELEASED))
-                self.leases[job_id] = exchange
-                self._wanted.set()
+        # What a heartbeat tells may be older than what the last exchange did, so only what is told twice counts.
+        unknown = {
+            (job_id, exchange)
+            for job_id, exchange in held
+            if exchange <= self._acknowledged and self.leases.get(job_id) != exchange
+        }
+        for job_id, exchange in unknown & self._unknown:
+            logger.warning("job %s: a lease that this worker doesn't know of is given back", job_id)
+            self._finishes.append(Finish(job_id, exchange, Outcome.RELEASED))
+            self._wanted.set()
+        self._unknown = unknown - self._unknown
         known = set(held)
         missing = {(job_id, exchange) for job_id, exchange in self.leases.items() if (job_id, exchange) not in known}
         for job_id, exchange in missing & self._missing:
