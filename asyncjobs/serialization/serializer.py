@@ -31,7 +31,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from asyncjobs.errors import DefinitionError, SerializationError
 from asyncjobs.serialization.classes import is_enum_type, plan
@@ -54,9 +54,6 @@ _UTC_ZONE = b"\x00"
 _POOLED_UP_TO = 64 * 1024
 
 _T = TypeVar("_T", bound=type)
-# msgpack has no type hints.
-_msgpack: Any = msgpack
-_Ext: Callable[[int, bytes], Any] = _msgpack.ExtType
 
 
 class Serializer(Protocol):
@@ -69,10 +66,6 @@ class Serializer(Protocol):
     def unpack(self, data: bytes, /) -> Any:
         """The value of bytes that `pack` made; `SerializationError` if they can't be read."""
         ...
-
-
-class _Packer(Protocol):
-    def pack(self, value: Any, /) -> bytes: ...
 
 
 class _Writer:
@@ -88,7 +81,7 @@ class _Writer:
         self._encoders = encoders
         self._depth = depth
         self._inner: _Writer | None = None
-        self._packer: _Packer = _msgpack.Packer(default=self._extend, strict_types=True, buf_size=512)
+        self._packer = msgpack.Packer(default=self._extend, strict_types=True, buf_size=512)
 
     def write(self, value: Any) -> bytes:
         # The packer goes one level deeper than the unpacker can follow: one level is packed and not sent.
@@ -109,12 +102,6 @@ class _Writer:
         return encode(self, value)
 
 
-class _Unpacker(Protocol):
-    def feed(self, data: bytes, /) -> None: ...
-    def unpack(self) -> Any: ...
-    def tell(self) -> int: ...
-
-
 class _Reader:
     """The reading counterpart of `_Writer`.
 
@@ -128,7 +115,7 @@ class _Reader:
         self._decoders = decoders
         self._depth = depth
         self._inner: _Reader | None = None
-        self._unpacker: _Unpacker = _msgpack.Unpacker(
+        self._unpacker = msgpack.Unpacker(
             ext_hook=self._decode, strict_map_key=False, read_size=512, max_buffer_size=0
         )
 
@@ -207,7 +194,7 @@ class MsgpackSerializer:
         head = b"\x92" + _Writer(self._encoders).write(name)
 
         def encode(writer: _Writer, value: Any) -> Any:
-            return _Ext(code, head + writer.write_inner(take_apart(value)))
+            return msgpack.ExtType(code, head + writer.write_inner(take_apart(value)))
 
         self._types[name] = cls
         self._rebuild[name] = rebuild
@@ -298,18 +285,20 @@ def _encode_datetime(writer: _Writer, value: datetime, code: int = _DATETIME) ->
     data = (wall * 2 + value.fold).to_bytes(8, "big", signed=True)
     zone = value.tzinfo
     if zone is None:
-        return _Ext(code, data)
+        return msgpack.ExtType(code, data)
     if zone is UTC:
-        return _Ext(code, data + _UTC_ZONE)
+        return msgpack.ExtType(code, data + _UTC_ZONE)
     # Subclasses have rules of their own, which a key or an offset doesn't tell.
     if type(zone) is ZoneInfo and zone.key:
-        return _Ext(code, data + writer.write_inner(zone.key))
+        return msgpack.ExtType(code, data + writer.write_inner(zone.key))
     if type(zone) is timezone:
         offset = zone.utcoffset(None)
         name = zone.tzname(None)
         microseconds = offset // _MICROSECOND
         named = name != timezone(offset).tzname(None)
-        return _Ext(code, data + writer.write_inner([microseconds, name] if named else microseconds))
+        return msgpack.ExtType(
+            code, data + writer.write_inner([microseconds, name] if named else microseconds)
+        )
     raise SerializationError(
         f"its time zone is a {type_name(type(zone))}, which can't be sent: use `zoneinfo.ZoneInfo` (with a "
         f"key) or `datetime.timezone`, or convert it with `.astimezone(datetime.UTC)`"
@@ -342,16 +331,16 @@ def _zone(packed: Any) -> tzinfo:
 
 
 _ENCODERS: dict[type, Callable[[_Writer, Any], Any]] = {
-    int: lambda _, value: _Ext(_INT, _int_bytes(value)),
-    tuple: lambda writer, value: _Ext(_TUPLE, writer.write_inner(list(value))),
-    set: lambda writer, value: _Ext(_SET, writer.write_inner(list(value))),
-    frozenset: lambda writer, value: _Ext(_FROZENSET, writer.write_inner(list(value))),
+    int: lambda _, value: msgpack.ExtType(_INT, _int_bytes(value)),
+    tuple: lambda writer, value: msgpack.ExtType(_TUPLE, writer.write_inner(list(value))),
+    set: lambda writer, value: msgpack.ExtType(_SET, writer.write_inner(list(value))),
+    frozenset: lambda writer, value: msgpack.ExtType(_FROZENSET, writer.write_inner(list(value))),
     datetime: _encode_datetime,
-    date: lambda _, value: _Ext(_DATE, _int_bytes(value.toordinal())),
+    date: lambda _, value: msgpack.ExtType(_DATE, _int_bytes(value.toordinal())),
     time: lambda writer, value: _encode_datetime(writer, datetime.combine(_EPOCH, value), _TIME),
-    timedelta: lambda _, value: _Ext(_TIMEDELTA, _int_bytes(value // _MICROSECOND)),
-    Decimal: lambda _, value: _Ext(_DECIMAL, str(value).encode("ascii")),
-    UUID: lambda _, value: _Ext(_UUID, value.bytes),
+    timedelta: lambda _, value: msgpack.ExtType(_TIMEDELTA, _int_bytes(value // _MICROSECOND)),
+    Decimal: lambda _, value: msgpack.ExtType(_DECIMAL, str(value).encode("ascii")),
+    UUID: lambda _, value: msgpack.ExtType(_UUID, value.bytes),
 }
 
 _DECODERS: dict[int, Callable[[_Reader, bytes], Any]] = {

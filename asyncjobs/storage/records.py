@@ -7,8 +7,7 @@ import msgpack
 
 def pack_error(error_type: str, message: str, traceback: str) -> bytes:
     """The packed error of an attempt, as `Finish.error` carries it."""
-    packed: bytes = msgpack.packb((error_type, message, traceback), unicode_errors="replace")
-    return packed
+    return msgpack.packb((error_type, message, traceback), unicode_errors="replace")
 
 
 def unpack_error(data: bytes) -> tuple[str, str, str]:

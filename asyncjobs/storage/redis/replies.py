@@ -150,8 +150,7 @@ def worker_records(reply: list[Any]) -> list[WorkerRecord]:
 
 def pack_info(info: dict[str, object]) -> bytes:
     """What a worker says of itself, packed."""
-    packed: bytes = msgpack.packb(info)
-    return packed
+    return msgpack.packb(info)
 
 
 def unpack_info(data: bytes) -> dict[str, object]:
