@@ -68,7 +68,9 @@ class Heartbeat:
         self._link: HeartbeatLink | None = None
         self.lag = 0.0
         """Seconds that the loop took to answer, when last asked."""
-        self._thread = threading.Thread(target=self._run, name=f"asyncjobs heartbeat {pump.shard}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name=f"asyncjobs heartbeat {pump.shard}", daemon=True
+        )
 
     def start(self) -> None:
         """Start the thread."""
@@ -156,17 +158,26 @@ class Heartbeat:
         silent = now - self._asked if self._asked > self._ticked else 0.0
         if silent > self._rules.timeout and not self._stalled:
             self._stalled = True
-            frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the documented way to another thread's stack
+            # The documented way to another thread's stack.
+            frame = sys._current_frames().get(self._loop_thread)  # pyright: ignore[reportPrivateUsage]
             stack = "".join(traceback.format_stack(frame)) if frame is not None else "(unknown)\n"
-            logger.error("the event loop of %s has been blocked for %.1f s; it stands at:\n%s", self._pump.worker, silent, stack)
-        elif silent == 0.0 and self._stalled:
+            logger.error(
+                "the event loop of %s has been blocked for %.1f s; it stands at:\n%s",
+                self._pump.worker,
+                silent,
+                stack,
+            )
+        elif silent <= 0 and self._stalled:
+            # Also when it has only just been asked again, which it is once it has answered.
             self._stalled = False
             logger.warning("the event loop of %s goes on", self._pump.worker)
         if self._stalled and self._rules.release:
             return False
         if now - self._moved > self._rules.limit:
             logger.critical(
-                "%s has not exchanged for %.0f s: its lease isn't renewed any more", self._pump.worker, now - self._moved
+                "%s has not exchanged for %.0f s: its lease isn't renewed any more",
+                self._pump.worker,
+                now - self._moved,
             )
             return False
         return True
