@@ -49,9 +49,12 @@ class Ledger:
 
     async def wait_at(self, gate: str) -> None:
         """Wait until the test opens a gate."""
-        path = self.directory / f"{gate}.open"
-        while not path.exists():
+        while not self.is_open(gate):
             await asyncio.sleep(GATE_SECONDS)
+
+    def is_open(self, gate: str) -> bool:
+        """Whether a gate is open."""
+        return (self.directory / f"{gate}.open").exists()
 
     # -- in the test --
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable
 
@@ -39,7 +40,7 @@ async def all_ended(client: Client, count: int, timeout: float = 60) -> None:
 
 
 async def all_succeeded(client: Client, ids: Iterable[str], timeout: float = 60) -> None:
-    """Wait until the namespace, which holds no other jobs, has ended all of these; each must have succeeded."""
+    """Wait until all of these have ended (the namespace holds no others); each must have succeeded."""
     ids = list(ids)
     await all_ended(client, len(ids), timeout)
     assert await states(client, ids) == {"succeeded": len(ids)}
@@ -55,3 +56,9 @@ async def events_of(client: Client, ids: Iterable[str]) -> dict[str, list[str]]:
 async def running_on(client: Client, worker_id: str) -> int:
     """How many leases a worker holds."""
     return next((worker.running for worker in await client.workers() if worker.id == worker_id), 0)
+
+
+async def passed(seconds: float) -> None:
+    """Let a time pass that is itself the matter of a test: a fault's length, a random moment."""
+    until = time.monotonic() + seconds
+    await eventually(lambda: time.monotonic() >= until, seconds + 10)

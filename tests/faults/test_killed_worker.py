@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 
@@ -12,7 +13,7 @@ from asyncjobs.errors import JobFailed
 from tests.faults.apps import counted
 from tests.faults.conftest import WorkerFactory
 from tests.faults.ledger import Ledger
-from tests.faults.observing import all_ended, all_succeeded, jobs_of, running_on, states
+from tests.faults.observing import all_ended, all_succeeded, jobs_of, passed, running_on, states
 from tests.waiting import eventually
 
 LEASE = 3
@@ -39,9 +40,8 @@ async def test_twenty_kills_with_a_hundred_running_jobs(
         for _ in range(KILLS):
             victim = next_victim
             next_victim = start_worker(redis_url, wait=False, concurrency=RUNNING, lease=LEASE)
-            await eventually(lambda: full(client, victim.id), because="a hundred of its jobs run")
-            moment = time.monotonic() + moments.uniform(0, 0.7)
-            await eventually(lambda: time.monotonic() >= moment, because="a random moment has come")
+            await eventually(functools.partial(full, client, victim.id), because="a hundred of its jobs run")
+            await passed(moments.uniform(0, 0.7))
             killed.add(victim.id)
             victim.kill()
             await feed(RUNNING + RUNNING // 2)
@@ -65,7 +65,9 @@ async def test_twenty_kills_with_a_hundred_running_jobs(
         assert (await client.stats()).totals["succeeded"] == len(ids)
 
 
-async def test_recovery_begins_soon_after_the_lease(redis_url: str, start_worker: WorkerFactory, ledger: Ledger):
+async def test_recovery_begins_soon_after_the_lease(
+    redis_url: str, start_worker: WorkerFactory, ledger: Ledger
+):
     async with Client(redis_url) as client:
         victim = start_worker(redis_url, lease=LEASE)
         jobs = await client.enqueue_many(counted.gated_at_first.call("never") for _ in range(RUNNING))

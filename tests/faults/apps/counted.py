@@ -56,11 +56,33 @@ async def gated_at_first(context: JobContext, gate: str) -> int:
 
 
 @registry.job(context=True)
+async def holding_at_first(context: JobContext, gate: str) -> int:
+    """Hold up the whole event loop at a gate when run for the first time only."""
+    ledger = ledger_of_test()
+    ledger.write("start")
+    while context.attempt == 1 and not ledger.is_open(gate):
+        time.sleep(0.01)
+    ledger.write("end")
+    return context.attempt
+
+
+@registry.job(context=True)
 async def blocking(context: JobContext, seconds: float) -> int:
     """Hold up the whole event loop."""
     ledger = ledger_of_test()
     ledger.write("start")
     time.sleep(seconds)
+    ledger.write("end")
+    return context.attempt
+
+
+@registry.job(context=True)
+async def blocking_at_first(context: JobContext, seconds: float) -> int:
+    """Hold up the whole event loop when run for the first time only."""
+    ledger = ledger_of_test()
+    ledger.write("start")
+    if context.attempt == 1:
+        time.sleep(seconds)
     ledger.write("end")
     return context.attempt
 
@@ -84,6 +106,6 @@ async def fails_at_first(gate: str) -> None:
     """Fail until the test opens a gate."""
     ledger = ledger_of_test()
     ledger.write("start")
-    if not (ledger.directory / f"{gate}.open").exists():
+    if not ledger.is_open(gate):
         raise ValueError("not yet")
     ledger.write("end")

@@ -29,7 +29,7 @@ async def work(app: str, url: str, options: dict[str, Any]) -> None:
 def main() -> None:
     app, url, text = sys.argv[1:]
     options = json.loads(text)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     loop_factory = None
     if options.pop("uvloop", False):
         import uvloop
