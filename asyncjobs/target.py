@@ -21,7 +21,9 @@ def load_registry(target: str) -> Registry:
     """
     module_name, _, path = target.partition(":")
     if not module_name or module_name.endswith(".py") or "/" in module_name:
-        raise AppImportError(f"{target!r} is no module:object; for a Registry called `registry` in app.py write app:registry")
+        raise AppImportError(
+            f"{target!r} is no module:object; for a Registry called `registry` in app.py write app:registry"
+        )
     module = _import(module_name)
     value: Any = module
     walked = module_name
@@ -47,8 +49,12 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or name
         if name == missing or name.startswith(f"{missing}."):
-            raise AppImportError(f"there is no module {missing!r} in {here} or among the installed packages") from None
-        raise AppImportError(f"importing {name} failed: it imports {missing!r}, which isn't installed") from error
+            raise AppImportError(
+                f"there is no module {missing!r} in {here} or among the installed packages"
+            ) from None
+        raise AppImportError(
+            f"importing {name} failed: it imports {missing!r}, which isn't installed"
+        ) from error
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
@@ -57,6 +63,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _suggest(value: Any, name: str) -> str:
-    registries = [key for key, item in vars(value).items() if isinstance(item, Registry)] if hasattr(value, "__dict__") else []
+    attributes: dict[str, Any] = getattr(value, "__dict__", {})
+    registries = [key for key, item in attributes.items() if isinstance(item, Registry)]
     near = registries or difflib.get_close_matches(name, dir(value), 3)
     return f"; did you mean {' or '.join(near)}?" if near else ""

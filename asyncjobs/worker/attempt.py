@@ -76,7 +76,9 @@ class Attempt:
         self.task.cancel()
         self._tries += 1
         if self._tries == 2:
-            logger.warning("job %s (%s) goes on though %s", self.grant.id, self.grant.name, self.stop_reason_text())
+            logger.warning(
+                "job %s (%s) goes on though %s", self.grant.id, self.grant.name, self.stop_reason_text()
+            )
         self._insist = asyncio.get_running_loop().call_later(INSIST_EVERY, self._ask)
 
     def stop_reason_text(self) -> str:

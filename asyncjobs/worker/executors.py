@@ -12,7 +12,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.to_process
@@ -105,7 +105,7 @@ class ProcessExecutor:
             run_in_child, module, qualname, grant, path, cancellable=True, limiter=self._limiter
         )
         if ok:
-            return value
+            return cast(bytes, value)
         error, text = value
         error.asyncjobs_traceback = text
         raise error
@@ -148,7 +148,9 @@ def run_in_child(module: str, qualname: str, grant: Grant, path: str) -> tuple[b
         if channel is None:
             channel = socket.socket(socket.AF_UNIX)
             channel.connect(path)
-        channel.sendall(msgpack.packb((note.id, note.exchange, note.progress, note.message, tuple(note.lines))))
+        channel.sendall(
+            msgpack.packb((note.id, note.exchange, note.progress, note.message, tuple(note.lines)))
+        )
         # The acknowledgement keeps a note from arriving after the job's end.
         channel.recv(1)
 

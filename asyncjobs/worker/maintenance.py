@@ -64,7 +64,11 @@ async def reap_once(storage: Storage, shard: int, worker: str | None = None) -> 
         more = reply.more
         taken += len(reply.recovered) + len(reply.failed) + len(reply.cancelled)
         if reply.recovered:
-            logger.warning("%d jobs of a dead worker are back in their queues: %s", len(reply.recovered), _some(reply.recovered))
+            logger.warning(
+                "%d jobs of a dead worker are back in their queues: %s",
+                len(reply.recovered),
+                _some(reply.recovered),
+            )
         if reply.failed:
             logger.error("jobs failed because their workers kept dying over them: %s", _some(reply.failed))
         if reply.cancelled:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from types import TracebackType
 
 from asyncjobs.errors import JobTimeout, OptionError, RetryLater, SerializationError, Snooze
 from asyncjobs.options import JobOptions, Retry, to_ms
@@ -72,7 +73,9 @@ def _delay_ms(grant: Grant, retry: Retry, error: BaseException) -> int:
             return to_ms(error.delay, "RetryLater's delay")
         return retry.delay_ms(grant.failures + 1, error)
     except Exception:
-        logger.exception("job %s (%s): its retry delay can't be used; the default one is", grant.id, grant.name)
+        logger.exception(
+            "job %s (%s): its retry delay can't be used; the default one is", grant.id, grant.name
+        )
         return Retry().delay_ms(grant.failures + 1, error)
 
 
@@ -102,7 +105,7 @@ def describe(error: BaseException) -> bytes:
     return pack_error(name, message[:MESSAGE_LIMIT], text)
 
 
-def _without_ours(error: BaseException) -> object:
+def _without_ours(error: BaseException) -> TracebackType | None:
     """The traceback from where the job's own code begins."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("asyncjobs.worker"):

@@ -122,7 +122,9 @@ def main() -> int:
     """The supervisor's child."""
     settings = WorkerSettings.from_json(_settings_line())
     reports = os.fdopen(int(sys.argv[1]), "w", buffering=1)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(process)d %(levelname)-7s %(message)s")
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(process)d %(levelname)-7s %(message)s"
+    )
 
     def tell(worker: str) -> None:
         try:

@@ -124,7 +124,9 @@ class Pump:
             if not attempt.reported:
                 attempt.reported = True
                 grant = attempt.grant
-                logger.warning("job %s (%s) doesn't stop; it is given back while it still runs", grant.id, grant.name)
+                logger.warning(
+                    "job %s (%s) doesn't stop; it is given back while it still runs", grant.id, grant.name
+                )
                 self._ended(attempt, Finish(grant.id, grant.exchange, Outcome.RELEASED))
 
     @property
@@ -165,11 +167,19 @@ class Pump:
             self._wanted.set()
         self._unknown = unknown - self._unknown
         known = set(held)
-        missing = {(job_id, exchange) for job_id, exchange in self.leases.items() if (job_id, exchange) not in known}
+        missing = {
+            (job_id, exchange) for job_id, exchange in self.leases.items() if (job_id, exchange) not in known
+        }
         for job_id, exchange in missing & self._missing:
             attempt = self.attempts.get(job_id)
-            if attempt is not None and attempt.grant.exchange == exchange and attempt.stop_reason is not Stop.LOST:
-                logger.warning("job %s (%s): its lease was lost; this attempt is stopped", job_id, attempt.grant.name)
+            if (
+                attempt is not None
+                and attempt.grant.exchange == exchange
+                and attempt.stop_reason is not Stop.LOST
+            ):
+                logger.warning(
+                    "job %s (%s): its lease was lost; this attempt is stopped", job_id, attempt.grant.name
+                )
                 attempt.stop(Stop.LOST)
         self._missing = missing
 
@@ -248,7 +258,9 @@ class Pump:
                 raise
             except StorageError as error:
                 if not unreachable or not isinstance(error, StorageUnavailable):
-                    logger.warning("exchange %d of %s: %s; trying again", request.number, request.worker, error)
+                    logger.warning(
+                        "exchange %d of %s: %s; trying again", request.number, request.worker, error
+                    )
                 unreachable = True
                 self.turns += 1
                 await asyncio.sleep(RETRY_DELAY)

@@ -54,7 +54,13 @@ class Runner:
             options = self._options(definition, grant)
             if options.timeout_ms is not None:
                 attempt.timer = self._loop.call_later(options.timeout_ms / 1000, attempt.stop, Stop.TIMEOUT)
-            context = JobContext(grant, functools.partial(self._notes.add, worker), self._client, self._state, self._sync_client)
+            context = JobContext(
+                grant,
+                functools.partial(self._notes.add, worker),
+                self._client,
+                self._state,
+                self._sync_client,
+            )
             attempt.context = context
             set_current_context(context)
             if definition.runs == "loop":

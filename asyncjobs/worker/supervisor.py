@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,7 +51,9 @@ def run_workers(settings: WorkerSettings, *, processes: int = 1, reload: Sequenc
 class Child:
     """A worker process, and the threads that hear from it."""
 
-    def __init__(self, settings: WorkerSettings, number: int, events: queue.SimpleQueue[tuple[str, object]]) -> None:
+    def __init__(
+        self, settings: WorkerSettings, number: int, events: queue.SimpleQueue[tuple[str, object]]
+    ) -> None:
         self.number = number
         self.workers: list[str] = []
         """The ids that it registered under."""
@@ -165,9 +167,16 @@ class Supervisor:
         self._take_back(child)
         child.taken_back = True
         young = time.monotonic() - child.began < YOUNG
-        deaths = self._young_deaths[child.number] = self._young_deaths.get(child.number, 0) + 1 if young else 0
+        deaths = self._young_deaths[child.number] = (
+            self._young_deaths.get(child.number, 0) + 1 if young else 0
+        )
         pause = min(LONGEST_PAUSE, 0.1 * 4 ** (deaths - 1)) if deaths else 0.0
-        logger.error("worker process %d %s; starting another%s", child.process.pid, how, f" in {pause:g} s" if pause else "")
+        logger.error(
+            "worker process %d %s; starting another%s",
+            child.process.pid,
+            how,
+            f" in {pause:g} s" if pause else "",
+        )
         self._later(pause, "start", child.number)
 
     def _take_back(self, child: Child) -> None:
@@ -178,7 +187,9 @@ class Supervisor:
         async def reap() -> int:
             settings = self._settings
             taken = 0
-            async with Client(settings.url, namespace=settings.namespace, shards=settings.shards, patience=2) as client:
+            async with Client(
+                settings.url, namespace=settings.namespace, shards=settings.shards, patience=2
+            ) as client:
                 for worker in child.workers:
                     for shard in range(settings.shards):
                         taken += await reap_once(client.storage, shard, worker)
@@ -216,7 +227,7 @@ class Supervisor:
         timer.start()
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _signals(self) -> Generator[None]:
         def heard(number: int, _: object) -> None:
             self._events.put(("signal", number))
 
@@ -228,7 +239,7 @@ class Supervisor:
                 signal.signal(number, handler)
 
     @contextmanager
-    def _watching(self) -> Iterator[None]:
+    def _watching(self) -> Generator[None]:
         """Watch the source files, if that is wanted."""
         if not self._reload:
             yield
@@ -240,7 +251,9 @@ class Supervisor:
         ended = threading.Event()
 
         def watch() -> None:
-            for changes in watchfiles.watch(*self._reload, stop_event=ended, watch_filter=watchfiles.PythonFilter()):
+            for changes in watchfiles.watch(
+                *self._reload, stop_event=ended, watch_filter=watchfiles.PythonFilter()
+            ):
                 self._events.put(("changed", sorted(path for _, path in changes)[0]))
 
         thread = threading.Thread(target=watch, name="asyncjobs reload", daemon=True)

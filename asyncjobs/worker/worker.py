@@ -90,14 +90,18 @@ class Worker:
         self.concurrency = concurrency
         self._lease_ms = to_ms(lease, "lease")
         if self._lease_ms < MIN_LEASE_MS:
-            raise OptionError(f"lease must be {MIN_LEASE_MS / 1000:g} s or more, for it is renewed once a second")
+            raise OptionError(
+                f"lease must be {MIN_LEASE_MS / 1000:g} s or more, for it is renewed once a second"
+            )
         self._grace = to_ms(grace, "grace") / 1000
         kept = retention or Retention()
         self._retention = base.Retention(
             kept.age_ms("succeeded"), kept.age_ms("failed"), kept.age_ms("cancelled"), kept.max_jobs
         )
         self._rules = StallRules(
-            to_ms(stall_timeout, "stall_timeout") / 1000, to_ms(stall_limit, "stall_limit") / 1000, release_on_stall
+            to_ms(stall_timeout, "stall_timeout") / 1000,
+            to_ms(stall_limit, "stall_limit") / 1000,
+            release_on_stall,
         )
         self._slots = Slots(concurrency)
         self._pumps: list[Pump] = []
@@ -159,7 +163,8 @@ class Worker:
         ]
         self._slots.takers = list(self._pumps)
         self._beats = [
-            Heartbeat(storage, pump, self._lease_ms, self._rules, self._info, self._heard) for pump in self._pumps
+            Heartbeat(storage, pump, self._lease_ms, self._rules, self._info, self._heard)
+            for pump in self._pumps
         ]
         try:
             async with anyio.create_task_group() as loops, anyio.create_task_group() as life:
@@ -249,7 +254,9 @@ class Worker:
                 if self.stopping.is_set():
                     logger.warning("%s again: stopping at once", signal.Signals(number).name)
                 else:
-                    logger.info("%s: stopping; running jobs have %g s", signal.Signals(number).name, self._grace)
+                    logger.info(
+                        "%s: stopping; running jobs have %g s", signal.Signals(number).name, self._grace
+                    )
                 self.stop()
 
     async def until_empty(self) -> int:
@@ -269,7 +276,9 @@ class Worker:
         if self._strict or len(self.queues) == 1:
             return self.queues
         # A weighted shuffle (Efraimidis & Spirakis 2006): each queue comes first as often as its weight says.
-        return sorted(self.queues, key=lambda name: random.random() ** (1 / self._weights[name]), reverse=True)
+        return sorted(
+            self.queues, key=lambda name: random.random() ** (1 / self._weights[name]), reverse=True
+        )
 
     async def _register(self, shard: int) -> str:
         worker = f"{socket.gethostname().split('.')[0][:16]}-{os.getpid()}-{self._incarnation(shard)}"

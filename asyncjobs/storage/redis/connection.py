@@ -16,14 +16,17 @@ import hiredis
 from redis import exceptions as redis_errors
 from redis._parsers import BaseParser
 from redis.asyncio import Connection, ConnectionPool
-from redis.backoff import NoBackoff
 from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
-from asyncjobs.errors import OptionError, StorageError, StorageFull, StorageUnavailable, WorkerGone
+from asyncjobs.errors import StorageError, StorageFull, StorageUnavailable, WorkerGone
 
 logger = logging.getLogger("asyncjobs.redis")
 
 EncodableArg = str | bytes | int | float
+# Their own hints say less than they do.
+_parse_error: Callable[[str], Exception] = cast(Any, BaseParser).parse_error
+_pack_command: Callable[[tuple[EncodableArg, ...]], bytes] = cast(Any, hiredis).pack_command
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to connect."""
@@ -90,7 +93,7 @@ class _Replies(asyncio.Protocol):
         self.transport = transport
         self.lost = False
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(replyError=_reply_error, notEnoughData=_INCOMPLETE)
+        self._reader = hiredis.Reader(replyError=_parse_error, notEnoughData=_INCOMPLETE)
         self._on_reply: OnReply | None = None
         self._reply_timeout = reply_timeout
         self._deadline = math.inf
@@ -118,7 +121,9 @@ class _Replies(asyncio.Protocol):
         """Called by the transport."""
         self.lost = True
         self._watchdog.cancel()
-        self._answer(redis_errors.ConnectionError(f"the connection to Redis was lost{f': {exc}' if exc else ''}"))
+        self._answer(
+            redis_errors.ConnectionError(f"the connection to Redis was lost{f': {exc}' if exc else ''}")
+        )
 
     def forget(self) -> None:
         """Nobody waits for the reply any more."""
@@ -143,10 +148,6 @@ class _Replies(asyncio.Protocol):
 _INCOMPLETE = object()
 
 
-def _reply_error(text: str) -> Exception:
-    return cast(Exception, BaseParser.parse_error(text))
-
-
 class Link:
     """A connection that sends one command and reads its reply, and connects anew when it was lost.
 
@@ -168,7 +169,7 @@ class Link:
     def ask(self, args: tuple[EncodableArg, ...], on_reply: OnReply) -> None:
         """Send a command at once, and have `on_reply` called with its reply or error. Only when `ready`."""
         assert self._replies is not None
-        self._replies.ask(hiredis.pack_command(args), on_reply)
+        self._replies.ask(_pack_command(args), on_reply)
 
     async def call(self, *args: EncodableArg, wait: float = 0.0) -> Any:
         """Send a command and return its reply. `wait`: seconds that the command itself may block.
@@ -184,7 +185,7 @@ class Link:
             if not future.done():
                 future.set_result(reply)
 
-        replies.ask(hiredis.pack_command(args), on_reply, wait)
+        replies.ask(_pack_command(args), on_reply, wait)
         try:
             reply = await future
         except BaseException:
@@ -199,7 +200,7 @@ class Link:
 
     async def _connect(self) -> _Replies:
         await self.drop()
-        connection = cast(Connection, self.pool.make_connection())
+        connection: Connection = cast(Any, self.pool).make_connection()
         self._connection = connection
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):

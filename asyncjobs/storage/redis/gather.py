@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from asyncjobs.storage.base import JobRecord, Page, QueueRecord, State, WorkerRecord
 
 
-def _order(state: State) -> Callable[[JobRecord], object]:
+def _order(state: State) -> Callable[[JobRecord], Any]:
     if state in (State.SCHEDULED, State.RETRYING):
         return lambda job: (job.due_ms, job.id)
     if state is State.PROCESSING:

@@ -5,9 +5,10 @@ It is synchronous on purpose: an event loop that is blocked must not lose its jo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import redis
+from redis import exceptions as redis_errors
 
 from asyncjobs.errors import StorageUnavailable
 from asyncjobs.storage.base import HeartbeatReply
@@ -35,11 +36,11 @@ class RedisHeartbeatLink:
         try:
             if self._redis is None:
                 self._redis = self._pools.sync_client(self._shard.tag, BEAT_TIMEOUT)
-            return self._redis.execute_command(*args)
-        except redis.exceptions.NoScriptError:
+            return cast(Any, self._redis).execute_command(*args)
+        except redis_errors.NoScriptError:
             raise
-        except (redis.RedisError, OSError) as error:
-            if isinstance(error, (*UNREACHABLE, redis.exceptions.AskError)):
+        except (redis_errors.RedisError, OSError) as error:
+            if isinstance(error, (*UNREACHABLE, redis_errors.AskError)):
                 self.close()
                 raise StorageUnavailable(f"Redis can't be reached: {error}") from error
             raise translate(error) from error
@@ -54,13 +55,15 @@ class RedisHeartbeatLink:
         script = scripts.HEARTBEAT
         try:
             reply = self._call("EVALSHA", script.sha, 1, self._shard.tag, *args)
-        except redis.exceptions.NoScriptError:
+        except redis_errors.NoScriptError:
             reply = self._call("EVAL", script.source, 1, self._shard.tag, *args)
         now, cancelled, pairs, expired, command = reply
         return HeartbeatReply(
             now_ms=now,
             cancelled=[job.decode() for job in cancelled],
-            held=None if pairs is None else [(pairs[at].decode(), int(pairs[at + 1])) for at in range(0, len(pairs), 2)],
+            held=None
+            if pairs is None
+            else [(pairs[at].decode(), int(pairs[at + 1])) for at in range(0, len(pairs), 2)],
             expired=bool(expired),
             command=command.decode(),
         )

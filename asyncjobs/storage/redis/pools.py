@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis import exceptions as redis_errors
@@ -36,7 +36,7 @@ def make_pools(url: str) -> Pools:
             return ClusterPools(url)
         if scheme == "redis+sentinel":
             return SentinelPools(url)
-        return Pools(url, ConnectionPool.from_url(url, max_connections=10_000, **no_retries()))
+        return Pools(url, cast(Any, ConnectionPool).from_url(url, max_connections=10_000, **no_retries()))
     except ValueError as error:
         raise OptionError(
             f"{without_password(url)!r} is no Redis URL ({error}); use redis://host:6379/0, rediss://… for TLS,"
@@ -67,7 +67,8 @@ class Pools:
 
     def sync_client(self, tag: str, reply_timeout: float) -> redis.Redis:
         """A client for a thread, with one connection to the server that holds a shard."""
-        return redis.Redis.from_url(self.url, **_sync_settings(reply_timeout))
+        client: redis.Redis = cast(Any, redis.Redis).from_url(self.url, **_sync_settings(reply_timeout))
+        return client
 
     async def moved(self, error: Exception) -> bool:
         """Whether an error says that a shard has moved to another node, so that it is worth trying again."""
@@ -114,15 +115,17 @@ class SentinelPools(Pools):
 
     def __init__(self, url: str) -> None:
         self._place = SentinelURL.parse(url)
-        sentinel = Sentinel(self._place.addresses, sentinel_kwargs=no_retries())
+        sentinel = cast(Any, Sentinel)(self._place.addresses, sentinel_kwargs=no_retries())
         master = sentinel.master_for(self._place.service, **self._place.login(), **no_retries())
         super().__init__(url, master.connection_pool)
 
     def sync_client(self, tag: str, reply_timeout: float) -> redis.Redis:
         """See `Pools.sync_client`."""
         settings = _sync_settings(reply_timeout)
-        sentinel = SyncSentinel(self._place.addresses, sentinel_kwargs={"socket_timeout": CONNECT_TIMEOUT})
-        return sentinel.master_for(self._place.service, **self._place.login(), **settings)
+        asked = {"socket_timeout": CONNECT_TIMEOUT}
+        sentinel = cast(Any, SyncSentinel)(self._place.addresses, sentinel_kwargs=asked)
+        client: redis.Redis = sentinel.master_for(self._place.service, **self._place.login(), **settings)
+        return client
 
 
 class ClusterPools(Pools):
@@ -144,7 +147,13 @@ class ClusterPools(Pools):
         super().__init__(url, self._node_pool(self._host, self._port))
 
     def _node_pool(self, host: str, port: int) -> ConnectionPool:
-        settings = {**self._login, **no_retries(), "host": host, "port": port, "max_connections": 10_000}
+        settings: dict[str, Any] = {
+            **self._login,
+            **no_retries(),
+            "host": host,
+            "port": port,
+            "max_connections": 10_000,
+        }
         if self._tls:
             settings["connection_class"] = SSLConnection
         return ConnectionPool(**settings)
@@ -169,7 +178,9 @@ class ClusterPools(Pools):
         known: list[tuple[str, int]] = [*self._nodes, (self._host, self._port)]
         error: Exception = redis_errors.ClusterDownError("no node of the cluster answers")
         for host, port in known:
-            cluster = RedisCluster(host=host, port=port, ssl=self._tls, **self._login, socket_connect_timeout=1)
+            cluster = RedisCluster(
+                host=host, port=port, ssl=self._tls, **self._login, socket_connect_timeout=1
+            )
             try:
                 await cluster.initialize()
                 # Only what it learnt is used; connections are this package's own.
@@ -183,7 +194,9 @@ class ClusterPools(Pools):
     def sync_client(self, tag: str, reply_timeout: float) -> redis.Redis:
         """See `Pools.sync_client`."""
         host, port = self._slots.get(tag, (self._host, self._port))
-        return redis.Redis(host=host, port=port, ssl=self._tls, **self._login, **_sync_settings(reply_timeout))
+        return redis.Redis(
+            host=host, port=port, ssl=self._tls, **self._login, **_sync_settings(reply_timeout)
+        )
 
     async def moved(self, error: Exception) -> bool:
         """See `Pools.moved`. While a slot is on its way (ASK) there is nothing but to wait: a script needs all its keys."""

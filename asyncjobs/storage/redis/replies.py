@@ -129,7 +129,12 @@ def log_line(line: bytes) -> LogLine:
 def queue_records(reply: list[Any]) -> list[QueueRecord]:
     """What `queues` gave of one shard."""
     return [
-        QueueRecord(reply[at].decode(), reply[at + 1], bool(reply[at + 2]), int(reply[at + 3]) if reply[at + 3] else None)
+        QueueRecord(
+            reply[at].decode(),
+            reply[at + 1],
+            bool(reply[at + 2]),
+            int(reply[at + 3]) if reply[at + 3] else None,
+        )
         for at in range(0, len(reply), 4)
     ]
 
@@ -156,7 +161,6 @@ def pack_info(info: dict[str, object]) -> bytes:
 def unpack_info(data: bytes) -> dict[str, object]:
     """The same, unpacked; empty if it can't be read."""
     try:
-        value: Any = msgpack.unpackb(data)
+        return {str(key): item for key, item in msgpack.unpackb(data).items()}
     except Exception:
         return {}
-    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}

@@ -10,9 +10,16 @@ from typing import Any
 from redis import exceptions as redis_errors
 
 from asyncjobs.clock import Clock
-from asyncjobs.storage.redis.connection import RETRY_DELAYS, UNREACHABLE, EncodableArg, Link, OnReply, translate
-from asyncjobs.storage.redis.pools import Pools
+from asyncjobs.storage.redis.connection import (
+    RETRY_DELAYS,
+    UNREACHABLE,
+    EncodableArg,
+    Link,
+    OnReply,
+    translate,
+)
 from asyncjobs.storage.redis.keys import Keys, hash_tag
+from asyncjobs.storage.redis.pools import Pools
 from asyncjobs.storage.redis.scripts import Script
 
 logger = logging.getLogger("asyncjobs.redis")
@@ -24,7 +31,9 @@ MAX_CALLS = 50
 class Shard:
     """Runs scripts on one shard, sending again what got no answer until the patience given is spent."""
 
-    def __init__(self, pools: Pools, namespace: str, number: int, shards: int, clock: Clock | None, patience: float) -> None:
+    def __init__(
+        self, pools: Pools, namespace: str, number: int, shards: int, clock: Clock | None, patience: float
+    ) -> None:
         self.number = number
         self.keys = Keys(hash_tag(namespace, number, shards))
         self.tag = self.keys.tag
@@ -76,7 +85,11 @@ class Shard:
         task.add_done_callback(self._tasks.discard)
 
     async def persist(
-        self, command: tuple[EncodableArg, ...], script: Script | None = None, patience: float | None = None, wait: float = 0.0
+        self,
+        command: tuple[EncodableArg, ...],
+        script: Script | None = None,
+        patience: float | None = None,
+        wait: float = 0.0,
     ) -> Any:
         """Send a command, and send it again while Redis can't be reached. `wait`: how long the command itself blocks."""
         give_up = 0.0

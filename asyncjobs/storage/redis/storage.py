@@ -71,12 +71,16 @@ class RedisStorage:
         if not 1 <= shards <= MAX_SHARDS:
             raise OptionError(f"shards must be from 1 to {MAX_SHARDS}, not {shards}")
         if not namespace or any(mark in namespace for mark in "{}:* \n"):
-            raise OptionError(f"namespace {namespace!r} must not be empty or contain braces, colons, stars or spaces")
+            raise OptionError(
+                f"namespace {namespace!r} must not be empty or contain braces, colons, stars or spaces"
+            )
         self.url = url
         self.namespace = namespace
         self._shard_count = shards
         self._pools = make_pools(url)
-        self._shards = [Shard(self._pools, namespace, number, shards, clock, patience) for number in range(shards)]
+        self._shards = [
+            Shard(self._pools, namespace, number, shards, clock, patience) for number in range(shards)
+        ]
         self._creates = [self._group(shard) for shard in self._shards]
         self._opened = False
 
@@ -132,7 +136,9 @@ class RedisStorage:
 
             shard.start(scripts.CREATE, args, on_reply)
 
-        return GroupCommit(depart, lambda job: len(job.payload) + 100, max_items=GROUP_JOBS, max_bytes=GROUP_BYTES)
+        return GroupCommit(
+            depart, lambda job: len(job.payload) + 100, max_items=GROUP_JOBS, max_bytes=GROUP_BYTES
+        )
 
     async def create(self, jobs: Sequence[NewJob]) -> list[Created]:
         """See `Storage.create`."""
@@ -142,7 +148,9 @@ class RedisStorage:
             parts: dict[int, list[int]] = {}
             for at, job in enumerate(jobs):
                 parts.setdefault(shard_of(job.id, self._shard_count), []).append(at)
-            futures = [self._creates[shard].add([jobs[at] for at in places]) for shard, places in parts.items()]
+            futures = [
+                self._creates[shard].add([jobs[at] for at in places]) for shard, places in parts.items()
+            ]
             by_place: dict[int, Created | None] = {}
             for places, results in zip(parts.values(), await asyncio.gather(*futures), strict=True):
                 by_place.update(zip(places, results, strict=True))
@@ -191,7 +199,13 @@ class RedisStorage:
         return [replies.log_line(line) for line in lines]
 
     async def jobs(
-        self, state: State, *, queue: str | None = None, offset: int = 0, limit: int = 50, newest_first: bool = False
+        self,
+        state: State,
+        *,
+        queue: str | None = None,
+        offset: int = 0,
+        limit: int = 50,
+        newest_first: bool = False,
     ) -> Page:
         """See `Storage.jobs`."""
         if state is State.ENQUEUED and queue is None:
@@ -205,7 +219,8 @@ class RedisStorage:
         for name in queues:
             span = (0, offset + limit) if merged else (offset, limit)
             shares = [
-                await shard.run(scripts.JOBS, STATES[state], name, *span, int(newest_first)) for shard in self._shards
+                await shard.run(scripts.JOBS, STATES[state], name, *span, int(newest_first))
+                for shard in self._shards
             ]
             pages.append(merge_pages([_page(share) for share in shares], state, newest_first))
         jobs = [job for page in pages for job in page.jobs]
@@ -237,7 +252,7 @@ class RedisStorage:
         first = await part.persist(("BLPOP", key, max(timeout, SHORTEST_WAIT)), wait=timeout)
         if first is None:
             return []
-        further = await part.persist(("LPOP", key, 1000)) or []
+        further: list[bytes] = await part.persist(("LPOP", key, 1000)) or []
         return [job.decode() for job in (first[1], *further)]
 
     # -- running jobs --
@@ -275,7 +290,9 @@ class RedisStorage:
         """See `Storage.wait_for_work`."""
         part = self._shards[shard]
         markers = [part.keys.wake(queue) for queue in queues]
-        popped = await part.persist(("BZPOPMIN", *markers, max(timeout, SHORTEST_WAIT)), wait=timeout, patience=0)
+        popped = await part.persist(
+            ("BZPOPMIN", *markers, max(timeout, SHORTEST_WAIT)), wait=timeout, patience=0
+        )
         return None if popped is None else queues[markers.index(popped[0].decode())]
 
     async def reap(self, shard: int, worker: str | None = None, *, limit: int = 100) -> ReapReply:
@@ -311,7 +328,9 @@ class RedisStorage:
     async def clear(self, shard: int, state: State, limit: int) -> tuple[int, bool]:
         """See `Storage.clear`."""
         if state not in _LISTED:
-            raise OptionError(f"jobs that are {state} can't be cleared; choose one of {', '.join(sorted(_LISTED))}")
+            raise OptionError(
+                f"jobs that are {state} can't be cleared; choose one of {', '.join(sorted(_LISTED))}"
+            )
         part = self._shards[shard]
         deleted, more = await part.run(scripts.CLEAR, part.now(), STATES[state], limit)
         return deleted, bool(more)
@@ -324,17 +343,21 @@ class RedisStorage:
 
     async def queues(self) -> list[QueueRecord]:
         """See `Storage.queues`."""
-        return merge_queues([replies.queue_records(await shard.run(scripts.QUEUES)) for shard in self._shards])
+        return merge_queues(
+            [replies.queue_records(await shard.run(scripts.QUEUES)) for shard in self._shards]
+        )
 
     async def workers(self) -> list[WorkerRecord]:
         """See `Storage.workers`."""
-        return merge_workers([replies.worker_records(await shard.run(scripts.WORKERS)) for shard in self._shards])
+        return merge_workers(
+            [replies.worker_records(await shard.run(scripts.WORKERS)) for shard in self._shards]
+        )
 
     async def stats(self) -> Stats:
         """See `Storage.stats`."""
         counts = dict.fromkeys(_COUNTED, 0)
         counts |= {State.AWAITING: 0, State.THROTTLED: 0}
-        totals = dict.fromkeys(_TOTALS, 0)
+        totals: dict[str, int] = dict.fromkeys(_TOTALS, 0)
         now = 0
         for shard in self._shards:
             reply = await shard.run(scripts.STATS, shard.now())
