@@ -114,8 +114,9 @@ PRIORITY_STEP = 10_000_000_000_000
 
 PIECE = 64
 """Redis keeps a hash compact while no value is longer (hash-max-listpack-value's default)."""
-PIECES = 16
-"""A value is split into at most so many pieces; a longer one is left whole, for then the hash isn't compact anyway."""
+PIECES = 8
+"""A value is split into at most so many pieces, so up to 512 bytes: measured, that saves 40 % of a job's memory for
+40 % more of Redis' time on it. Beyond, the time goes on rising and the saving falls; a longer value is left whole."""
 
 LUA_ENUMS: tuple[type[Enum], ...] = (
     base.Created,
@@ -168,7 +169,7 @@ class Keys:
 
 
 def pieces(field: str, value: bytes) -> list[str | bytes]:
-    """Fields and values, alternating, that hold `value` in the cheapest way (measured: split, up to 1 kB)."""
+    """Fields and values, alternating, that hold `value` in the cheapest way (see `PIECES`)."""
     if len(value) <= PIECE or len(value) > PIECE * PIECES:
         return [field, value] if value else []
     flat: list[str | bytes] = [field, value[:PIECE]]

@@ -8,15 +8,14 @@ end
 local function add_grant(grants, id, row, attempt)
   local payload, n = row[4] or '', #grants
   if #payload == PIECE then
-    local more = {}
-    for piece = 1, PIECES - 1 do
-      more[piece] = F.payload .. piece
+    -- One pass over the whole hash costs less than looking up each piece that may be there.
+    local flat, pieces, piece = redis.call('HGETALL', K.job(id)), {}, 1
+    for at = 1, #flat, 2 do
+      pieces[flat[at]] = flat[at + 1]
     end
-    for _, piece in ipairs(redis.call('HMGET', K.job(id), unpack(more))) do
-      if not piece then
-        break
-      end
-      payload = payload .. piece
+    while pieces[F.payload .. piece] do
+      payload = payload .. pieces[F.payload .. piece]
+      piece = piece + 1
     end
   end
   grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = id, row[3] or '', row[2], payload
