@@ -33,8 +33,8 @@ class Stop(Enum):
 class Attempt:
     """A lease, the task that uses it, and why it is to stop, if it is.
 
-    It holds a slot until its task, and its thread if it has one, are over; its outcome may be reported before, when
-    code doesn't stop though it was cancelled.
+    It holds a slot until its task, and its thread if it has one, are over; its outcome may be reported
+    before, when code doesn't stop though it was cancelled.
     """
 
     __slots__ = (

@@ -51,7 +51,10 @@ def packed(definition: Definition[..., Any], value: Any) -> bytes:
 async def run_in_thread(
     definition: Definition[..., Any], attempt: Attempt, context: JobContext, ended: Callable[[], None]
 ) -> Any:
-    """Run a plain function in a thread. On cancellation the thread is left to itself; `ended` is called when it is over."""
+    """Run a plain function in a thread.
+
+    On cancellation the thread is left to itself; `ended` is called when it is over.
+    """
     args, kwargs = arguments(definition, attempt.grant.payload)
     if definition.takes_context:
         args = [context, *args]
@@ -85,8 +88,8 @@ def _unlimited() -> anyio.CapacityLimiter:
 class ProcessExecutor:
     """Runs plain functions in processes of their own, and hears from them.
 
-    The processes are anyio's: they are kept for the next job, end with the worker, and are killed when a job is
-    cancelled. What travels are the packed arguments and the packed result.
+    The processes are anyio's: they are kept for the next job, end with the worker, and are killed when a job
+    is cancelled. What travels are the packed arguments and the packed result.
     """
 
     def __init__(self, sink: Callable[[Note], None], max_processes: int | None = None) -> None:

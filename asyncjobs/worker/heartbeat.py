@@ -2,9 +2,9 @@
 
 1. Renews the lease once a second, over a connection of its own.
 2. Hears at once of cancelled jobs and of commands, and hands them to the loop.
-3. Watches the loop: past `stall_timeout` it logs where the loop stands; if told to, it lets go of the lease then.
-4. Stops renewing when the pump hasn't moved for `stall_limit`, for a worker that can't hand in anything is as good as dead.
-5. Ends with the loop.
+3. Watches the loop: past `stall_timeout` it logs where the loop stands; if told to, it lets go of the lease
+then. 4. Stops renewing when the pump hasn't moved for `stall_limit`, for a worker that can't hand in anything
+is as good as dead. 5. Ends with the loop.
 """
 
 from __future__ import annotations

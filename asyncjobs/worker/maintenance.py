@@ -1,4 +1,7 @@
-"""What some worker has to do for all: take back the jobs of dead workers, remove old ones. Step functions, and a loop."""
+"""What some worker has to do for all: take back the jobs of dead workers, remove old ones.
+
+Step functions, and a loop.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,8 @@ class Maintenance:
 
 
 async def reap_once(storage: Storage, shard: int, worker: str | None = None) -> int:
-    """Take back all jobs of workers whose lease has run out, or of `worker`, which is known dead; how many."""
+    """Take back all jobs of workers whose lease has run out, or of `worker`, which is known dead; how many.
+    """
     taken = 0
     more = True
     while more:

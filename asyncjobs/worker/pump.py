@@ -2,10 +2,10 @@
 
 1. Hands in what attempts ended with, and fetches as many jobs as there are free slots, in one exchange; what
    ends meanwhile rides in the next.
-2. While slots stay free, waits for a marker; whoever takes one owes an exchange, also if the wait was broken off.
-3. Sets a timer for the next due time; a timer of a second is the backstop for everything else.
-4. Sends the same exchange again, under the same number, until it is answered.
-5. When its lease is lost, stops its attempts and registers anew.
+2. While slots stay free, waits for a marker; whoever takes one owes an exchange, also if the wait was broken
+off. 3. Sets a timer for the next due time; a timer of a second is the backstop for everything else. 4. Sends
+the same exchange again, under the same number, until it is answered. 5. When its lease is lost, stops its
+attempts and registers anew.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
 
 from asyncjobs.errors import StorageError, StorageUnavailable, WorkerGone
 from asyncjobs.storage.base import (
@@ -83,10 +85,10 @@ class Pump:
         self._popped: set[str] = set()
         self._wanted = asyncio.Event()
         self._hungry = asyncio.Event()
+        self._listening = anyio.CancelScope()
         self._filled = False
         self._timer: asyncio.TimerHandle | None = None
         self._quiet = False
-        self._leaving = False
         self._missing: set[tuple[str, int]] = set()
         self._unknown: set[tuple[str, int]] = set()
         self._in_flight = False
@@ -108,9 +110,9 @@ class Pump:
         return not (self.attempts or self._finishes or self._in_flight or self._popped)
 
     def quiet(self) -> None:
-        """Fetch no more jobs."""
+        """Fetch no more jobs, and give back the marker that a broken-off wait may have taken."""
         self._quiet = True
-        self._hungry.clear()
+        self._listening.cancel()
         self._wanted.set()
 
     def stop_attempts(self, reason: Stop) -> None:
@@ -134,11 +136,6 @@ class Pump:
         """True: every outcome there is has been taken by the storage."""
         return not (self._finishes or self._in_flight or self._popped)
 
-    def leave(self) -> None:
-        """End the loop once what is left has been handed in."""
-        self._leaving = True
-        self._wanted.set()
-
     def heard(self, worker: str, reply: HeartbeatReply) -> None:
         """Take what a heartbeat brought."""
         if worker != self.worker:
@@ -154,8 +151,11 @@ class Pump:
             self._unknown.clear()
 
     def _reconcile(self, held: Sequence[tuple[str, int]]) -> None:
-        """The storage and this worker count different leases: give back what isn't known here, stop what isn't known there."""
-        # What a heartbeat tells may be older than what the last exchange did, so only what is told twice counts.
+        """The storage and this worker count different leases: give back what isn't known here, stop what
+        isn't known there.
+        """
+        # What a heartbeat tells may be older than what the last exchange did, so only what is told twice
+        # counts.
         unknown = {
             (job_id, exchange)
             for job_id, exchange in held
@@ -186,33 +186,34 @@ class Pump:
     # -- the loops --
 
     async def exchanges(self) -> None:
-        """Exchange whenever there is a reason to, until it is told to leave."""
+        """Exchange whenever there is a reason to, until cancelled."""
+        self.want()
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             await self.exchange_once()
-            if self._leaving:
-                return
 
     async def listen(self) -> None:
-        """Wait for markers while slots are free."""
-        while True:
-            await self._hungry.wait()
-            try:
-                queue = await self._storage.wait_for_work(self.shard, self._queues(), BACKSTOP)
-            except StorageUnavailable:
-                # A marker may have been taken and lost with the connection.
-                self._wanted.set()
-                await asyncio.sleep(RETRY_DELAY)
-                continue
-            except StorageError as error:
-                logger.error("can't wait for work: %s", error)
-                await asyncio.sleep(BACKSTOP)
-                continue
-            if queue is not None:
-                self._popped.add(queue)
-                self._hungry.clear()
-                self._wanted.set()
+        """Wait for markers while slots are free, until it is told to be quiet."""
+        with self._listening:
+            while True:
+                await self._hungry.wait()
+                try:
+                    queue = await self._storage.wait_for_work(self.shard, self._queues(), BACKSTOP)
+                except StorageUnavailable:
+                    # A marker may have been taken and lost with the connection.
+                    self._wanted.set()
+                    await asyncio.sleep(RETRY_DELAY)
+                    continue
+                except StorageError as error:
+                    logger.error("can't wait for work: %s", error)
+                    await asyncio.sleep(BACKSTOP)
+                    continue
+                if queue is not None:
+                    self._popped.add(queue)
+                    self._hungry.clear()
+                    self._wanted.set()
+        self._wanted.set()
 
     async def exchange_once(self) -> None:
         """One exchange, sent again until it is answered."""

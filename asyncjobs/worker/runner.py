@@ -1,4 +1,7 @@
-"""Runs one attempt from its grant to its outcome: resolve, bind, run with a time-out. It touches no storage."""
+"""Runs one attempt from its grant to its outcome: resolve, bind, run with a time-out.
+
+It touches no storage.
+"""
 
 from __future__ import annotations
 

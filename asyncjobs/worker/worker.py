@@ -1,9 +1,9 @@
 """The worker: its start, its life, its end.
 
-1. Start: connect, run the registry's lifespan, register on every shard, start a heartbeat thread and a pump for each.
-2. Life: the pumps fetch, run and hand in jobs; maintenance takes back the jobs of the dead and removes old ones.
-3. Quiet: fetch nothing more.
-4. Stop: quiet, a grace period for what runs, then cancel it and put it back, hand in every outcome, unregister.
+1. Start: connect, run the registry's lifespan, register on every shard, start a heartbeat thread and a pump
+for each. 2. Life: the pumps fetch, run and hand in jobs; maintenance takes back the jobs of the dead and
+removes old ones. 3. Quiet: fetch nothing more. 4. Stop: quiet, a grace period for what runs, then cancel it
+and put it back, hand in every outcome, unregister.
 """
 
 from __future__ import annotations
@@ -48,13 +48,15 @@ RELEASE_PATIENCE = 2.0
 
 
 class Worker:
-    """Runs jobs: `async with Worker(registry, client): …` inside any asyncio program, or `await Worker(…).run()`.
+    """Runs jobs: `async with Worker(registry, client): …` inside any asyncio program, or
+    `await Worker(…).run()`.
 
     * `queues`: names in the order in which they are to be emptied; or a mapping of names to weights, by which
       they take turns. Default: every queue that a definition of the registry names, and `"default"`.
     * `concurrency`: jobs that run at once (default 100).
     * `lease`: how long its jobs stay its own though nothing is heard of it (default 10 s, at least 3 s).
-    * `grace`: how long running jobs may go on at shutdown before they are cancelled and put back (default 25 s).
+    * `grace`: how long running jobs may go on at shutdown before they are cancelled and put back (default 25
+      s).
     * `retention`: how long finished jobs are kept.
     * `stall_timeout`: after how long a blocked event loop is logged, with its stack (default 5 s); with
       `release_on_stall=True` the lease is given up then, too (default False: it is kept).
@@ -123,17 +125,18 @@ class Worker:
     # -- its life --
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self.run(), name="asyncjobs worker")
+        task = self._begin()
         started = asyncio.create_task(self.started.wait())
         try:
-            await asyncio.wait([self._task, started], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
-            self._task.cancel()
+            self.stop(now=True)
+            await self._end(task)
             raise
         finally:
             started.cancel()
-        if self._task.done():
-            await self._task
+        if task.done():
+            task.result()
         return self
 
     async def __aexit__(
@@ -141,17 +144,43 @@ class Worker:
     ) -> None:
         self.stop()
         if self._task is not None:
-            await asyncio.shield(self._task)
+            await self._end(self._task)
 
     async def run(self) -> None:
-        """Run until `stop` is called. Raises what keeps it from starting."""
+        """Run until `stop` is called; cancelled, it stops at once. Raises what keeps it from starting."""
+        await self._end(self._begin())
+
+    def _begin(self) -> asyncio.Task[None]:
+        """Start its life as a task of its own, so that it can end in order even where its caller is
+        cancelled.
+        """
+        if self._task is not None:
+            raise OptionError("a worker runs once: make another one")
+        self._task = asyncio.create_task(self._live(), name="asyncjobs worker")
+        return self._task
+
+    async def _end(self, task: asyncio.Task[None]) -> None:
+        """Wait for its end; a cancellation makes that come at once, but is not obeyed before."""
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                with anyio.CancelScope(shield=cancelled is not None):
+                    await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self.stop(now=True)
+        if cancelled is not None:
+            raise cancelled
+        task.result()
+
+    async def _live(self) -> None:
         await self._client.open()
         try:
-            await self._run()
+            await self._serve()
         finally:
             await self._client.close()
 
-    async def _run(self) -> None:
+    async def _serve(self) -> None:
         storage = self._client.storage
         self._started_ms = time.time_ns() // 1_000_000
         notes = Notes(storage)
@@ -167,23 +196,17 @@ class Worker:
             for pump in self._pumps
         ]
         try:
-            async with anyio.create_task_group() as loops, anyio.create_task_group() as life:
-                for pump in self._pumps:
-                    life.start_soon(pump.exchanges)
-                    loops.start_soon(pump.listen)
-                    pump.want()
-                loops.start_soon(self._maintenance.run)
+            async with anyio.create_task_group() as loops:
                 for pump, beat in zip(self._pumps, self._beats, strict=True):
-                    await pump.ready.wait()
+                    loops.start_soon(pump.exchanges)
+                    loops.start_soon(pump.listen)
                     beat.start()
+                loops.start_soon(self._maintenance.run)
+                loops.start_soon(self._announce)
                 if self._quiet:
                     self.quiet()
-                self.started.set()
-                logger.info("worker %s serves %s", self.id, ", ".join(self.queues))
                 await self.stopping.wait()
                 await self._shut_down()
-                for pump in self._pumps:
-                    pump.leave()
                 loops.cancel_scope.cancel()
         finally:
             for pump in self._pumps:
@@ -194,6 +217,12 @@ class Worker:
             await runner.close()
             await self._unregister()
             logger.info("worker %s has stopped", self.id)
+
+    async def _announce(self) -> None:
+        for pump in self._pumps:
+            await pump.ready.wait()
+        self.started.set()
+        logger.info("worker %s serves %s", self.id, ", ".join(self.queues))
 
     async def _shut_down(self) -> None:
         self.quiet()
@@ -242,8 +271,8 @@ class Worker:
             pump.quiet()
 
     def stop(self, *, now: bool = False) -> None:
-        """Begin the shutdown; with `now` (or the second time), without the grace period."""
-        if now or self.stopping.is_set():
+        """Begin the shutdown; with `now`, without the grace period."""
+        if now:
             self._stop_now.set()
         self.stopping.set()
 
@@ -251,16 +280,19 @@ class Worker:
         """Heed SIGINT and SIGTERM until cancelled: the first one stops, the second one stops at once."""
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
             async for number in received:
-                if self.stopping.is_set():
-                    logger.warning("%s again: stopping at once", signal.Signals(number).name)
+                name = signal.Signals(number).name
+                again = self.stopping.is_set()
+                if again:
+                    logger.warning("%s again: stopping at once", name)
                 else:
-                    logger.info(
-                        "%s: stopping; running jobs have %g s", signal.Signals(number).name, self._grace
-                    )
-                self.stop()
+                    logger.info("%s: stopping; running jobs have %g s", name, self._grace)
+                self.stop(now=again)
 
     async def until_empty(self) -> int:
-        """Wait until nothing is enqueued in its queues and nothing runs anywhere. How many jobs are due only later."""
+        """Wait until nothing is enqueued in its queues and nothing runs anywhere.
+
+        How many jobs are due only later.
+        """
         while True:
             if all(pump.idle for pump in self._pumps):
                 stats = await self._client.storage.stats()
@@ -294,7 +326,10 @@ class Worker:
                 return worker
 
     def _incarnation(self, shard: int) -> str:
-        """The part of its id that is never used twice. It is the same on all shards, until one of them took it for dead."""
+        """The part of its id that is never used twice.
+
+        It is the same on all shards, until one of them took it for dead.
+        """
         if shard in self._registered:
             self._nonce = secrets.token_hex(4)
             self._registered.clear()
