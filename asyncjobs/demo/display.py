@@ -1,0 +1,159 @@
+"""What is shown while the demo runs: a progress bar on a terminal, a few plain lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from asyncjobs.demo.interruption import Interrupted
+from asyncjobs.demo.plan import Task
+from asyncjobs.storage.base import State
+from asyncjobs.storage.redis.connection import without_password
+
+PLAIN_LINES = 4
+"""Lines that tell of the progress where there is no bar."""
+
+
+def labelled() -> Table:
+    """A grid of labels and what they stand for, which may take several lines."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="bold", width=8, no_wrap=True)
+    grid.add_column(overflow="fold")
+    return grid
+
+
+class Display:
+    """Says what goes on, on standard output."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+
+    def beginning(self, tasks: Sequence[Task], library: Path) -> None:
+        """What the demo is about to do."""
+        tests = ", with its tests" if any(task.path.startswith("test/") for task in tasks) else ""
+        delayed = sum(1 for task in tasks if task.delay)
+        failing = sum(1 for task in tasks if task.failures)
+        self.console.print("[bold]asyncjobs demo[/]: Python's standard library, analysed by one job a file\n")
+        grid = labelled()
+        grid.add_row("files", f"{len(tasks):,} in {library}{tests}")
+        grid.add_row("jobs", f"{delayed} of them delayed by seconds; {failing} made to fail at first, to be retried")
+        self.console.print(grid)
+
+    def started(self, url: str, processes: int, concurrency: int, *, embedded: bool) -> None:
+        """What was started for it."""
+        grid = labelled()
+        where = without_password(url)
+        grid.add_row("server", f"{where}, a Valkey started for this run" if embedded else where)
+        grid.add_row("workers", f"{processes} processes, each with up to {concurrency} jobs at once")
+        self.console.print(grid)
+        self.console.print()
+
+    def killed(self, pid: int, running: int) -> None:
+        """A worker was killed."""
+        self.console.print(f"[bold red]kill -9 {pid}[/]: a worker process, while it runs {running} jobs")
+
+    def interrupted(self, interruption: Interrupted) -> None:
+        """The demo has ended before its end."""
+        self.console.print(f"{interruption}: stopped. The workers and the server have ended.")
+
+    @contextmanager
+    def log(self) -> Iterator[None]:
+        """Show what the supervisor logs."""
+        logger = logging.getLogger("asyncjobs")
+        handler, propagate = _Lines(self.console), logger.propagate
+        logger.addHandler(handler)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.propagate = propagate
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[Progress]:
+        """Show how far it is, until the block ends."""
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
+            yield Progress(self.console, total)
+            return
+        shown = LiveProgress(self.console, total)
+        with Live(shown.renderable, console=self.console, refresh_per_second=10, transient=True):
+            yield shown
+
+
+class Progress:
+    """How far it is, in plain lines."""
+
+    is_live = False
+    """Whether `show` and every single file are worth telling."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._total = total
+        self._done = 0
+        self._began = time.monotonic()
+
+    def advance(self, path: str) -> None:
+        """A file is done."""
+        before, self._done = self._done, self._done + 1
+        if self._done * PLAIN_LINES // self._total > before * PLAIN_LINES // self._total:
+            took = time.monotonic() - self._began
+            self._console.print(f"{self._done:,} of {self._total:,} files after {took:.1f} s")
+
+    def show(self, counts: Mapping[State, int]) -> None:
+        """The numbers of jobs by state."""
+
+
+class LiveProgress(Progress):
+    """How far it is, as a bar."""
+
+    is_live = True
+
+    def __init__(self, console: Console, total: int) -> None:
+        super().__init__(console, total)
+        spinner = "line" if console.options.ascii_only else "dots"
+        self._bar = Bar(
+            SpinnerColumn(spinner),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.description}"),
+            console=console,
+        )
+        self._files = self._bar.add_task("", total=total)
+        self._counts = Text(style="dim", no_wrap=True, overflow="ellipsis")
+        self.renderable = Group(self._bar, self._counts)
+
+    def advance(self, path: str) -> None:
+        """A file is done."""
+        self._bar.update(self._files, advance=1, description=_end_of(path, 24))
+
+    def show(self, counts: Mapping[State, int]) -> None:
+        """The numbers of jobs by state."""
+        parts = (State.PROCESSING, "running"), (State.SCHEDULED, "delayed"), (State.RETRYING, "to be retried")
+        self._counts.plain = "  " + ", ".join(f"{counts.get(state, 0)} {name}" for state, name in parts)
+
+
+def _end_of(path: str, width: int) -> str:
+    return path if len(path) <= width else "..." + path[-width + 3 :]
+
+
+class _Lines(logging.Handler):
+    """Log lines, one line each."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = Text(f"  {record.name}: {record.getMessage()}", style="dim")
+        self._console.print(line, no_wrap=True, overflow="ellipsis")
