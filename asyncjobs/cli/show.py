@@ -1,0 +1,194 @@
+"""`show`: everything that is known of one job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asyncjobs.cli.connection import Place, connection_options, with_client
+from asyncjobs.cli.reading import app_option, json_option
+
+if TYPE_CHECKING:
+    from asyncjobs.client import Client
+    from asyncjobs.job import Job
+    from asyncjobs.storage.base import HistoryEntry, LogLine
+
+
+@dataclass
+class _Everything:
+    job: Job[Any]
+    history: list[HistoryEntry]
+    logs: list[LogLine]
+    now: datetime
+    result: object = None
+    result_kept: bool = False
+    result_unreadable: str | None = None
+
+    @property
+    def error(self) -> HistoryEntry | None:
+        """What it failed with last."""
+        return next((entry for entry in reversed(self.history) if entry.error_type), None)
+
+
+@click.command(short_help="Show everything about one job.")
+@click.argument("job_id", metavar="ID")
+@app_option
+@json_option
+@connection_options
+def show(place: Place, job_id: str, app: str | None, as_json: bool) -> None:
+    """Show everything about one job: arguments, times, result, history with tracebacks, log.
+
+    \b
+    Examples:
+      asyncjobs show 0UVbAtBLvCPR1WGdSQI0
+      asyncjobs show 0UVbAtBLvCPR1WGdSQI0 --json | jq '.history[-1].error'
+    """
+
+    async def read(client: Client) -> _Everything:
+        from asyncjobs.errors import JobNotFound, ResultNotKept, SerializationError
+
+        job = await client.get(job_id)
+        if job is None:
+            raise JobNotFound(
+                f"there is no job {job_id}: it was never created, was deleted, or is past its retention"
+            )
+        stats = await client.stats()
+        all_of_it = _Everything(job, await job.history(), await job.logs(), stats.now)
+        if job.state == "succeeded":
+            try:
+                all_of_it.result = await client.outcome(job.record, None)
+                all_of_it.result_kept = True
+            except ResultNotKept:
+                pass
+            except SerializationError as error:
+                all_of_it.result_kept = True
+                all_of_it.result_unreadable = str(error)
+        return all_of_it
+
+    registry = None
+    if app is not None:
+        from asyncjobs.target import load_registry
+
+        registry = load_registry(app)
+    everything = with_client(place, read, registry)
+    if as_json:
+        _print_document(everything)
+    else:
+        _print(everything)
+
+
+def _print_document(everything: _Everything) -> None:
+    from asyncjobs.cli.documents import history_document, job_document, log_document, plain, print_json
+
+    document = job_document(everything.job, everything.error)
+    document["result"] = plain(everything.result)
+    document["result_kept"] = everything.result_kept
+    document["unreadable"] = document["unreadable"] or everything.result_unreadable
+    document["history"] = [history_document(entry) for entry in everything.history]
+    document["logs"] = [log_document(line) for line in everything.logs]
+    print_json(document)
+
+
+def _print(everything: _Everything) -> None:
+    from rich.table import Table
+
+    from asyncjobs.cli.display import STYLES, console, exact, relative, span, text
+
+    job = everything.job
+    out = console()
+    state = text(job.state, f"bold {STYLES.get(job.state, '')}")
+    out.print(text(job.id, "bold"), text(job.name), state, soft_wrap=True)
+    fields = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    fields.add_column(style="dim", no_wrap=True)
+    fields.add_column(overflow="fold")
+
+    def line(title: str, value: str, style: str = "") -> None:
+        fields.add_row(title, text(value, style))
+
+    def time(title: str, when: datetime | None) -> None:
+        if when is not None:
+            line(title, f"{exact(when)}  ({relative(when, everything.now)})")
+
+    line("queue", job.queue + (f", priority {job.priority}" if job.priority else ""))
+    for title, value in _arguments(job):
+        line(title, value)
+    time("created", job.created_at)
+    time("due", job.due_at)
+    time("enqueued", job.enqueued_at)
+    time("started", job.started_at)
+    time("ended", job.finished_at)
+    if job.started_at is not None:
+        if job.finished_at is not None:
+            line("took", span(job.finished_at - job.started_at))
+        elif job.state == "processing":
+            line("running for", span(everything.now - job.started_at))
+    if job.attempt:
+        counts = [f"{job.failures} failed"] if job.failures else []
+        counts += [f"{job.recoveries} lost with a worker"] if job.recoveries else []
+        line("attempt", str(job.attempt) + (f"  ({', '.join(counts)})" if counts else ""))
+    if job.worker:
+        line("worker", job.worker)
+    if job.cancel_requested:
+        line("cancelled", "asked for; its code goes on", "yellow")
+    if job.progress is not None:
+        line("progress", f"{job.progress:.0%} {job.progress_message}".rstrip())
+    if job.state == "succeeded":
+        line("result", _result(everything))
+    out.print(fields)
+    _print_history(everything)
+    if everything.logs:
+        out.print(text("\nLOG", "bold dim"))
+        for logged in everything.logs:
+            out.print(text(_moment(logged.at_ms), "dim"), text(logged.text), soft_wrap=True)
+
+
+def _arguments(job: Job[Any]) -> list[tuple[str, str]]:
+    """One line an argument."""
+    from asyncjobs.cli.display import UNREADABLE
+    from asyncjobs.errors import SerializationError
+
+    try:
+        args, kwargs = job.arguments()
+    except SerializationError:
+        values = [UNREADABLE]
+    else:
+        values = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())] or ["none"]
+    return list(zip(["arguments", *[""] * len(values)], values, strict=False))
+
+
+def _result(everything: _Everything) -> str:
+    from asyncjobs.cli.display import UNREADABLE
+
+    if not everything.result_kept:
+        return "not kept (keep_result=False)"
+    return UNREADABLE if everything.result_unreadable else repr(everything.result)
+
+
+def _print_history(everything: _Everything) -> None:
+    from asyncjobs.cli.display import STYLES, console, text
+
+    if not everything.history:
+        return
+    out = console()
+    out.print(text("\nHISTORY", "bold dim"))
+    for entry in everything.history:
+        parts = [text(_moment(entry.at_ms), "dim"), text(entry.event, STYLES.get(entry.event, "yellow"))]
+        if entry.attempt:
+            parts.append(text(f"attempt {entry.attempt}"))
+        if entry.worker:
+            parts.append(text(f"on {entry.worker}", "dim"))
+        out.print(*parts, soft_wrap=True)
+        if entry.error_type:
+            told = entry.traceback.rstrip() or f"{entry.error_type}: {entry.error_message}"
+            for told_line in told.splitlines():
+                out.print(text(f"    {told_line}"), soft_wrap=True)
+
+
+def _moment(ms: int) -> str:
+    from asyncjobs.cli.display import exact
+    from asyncjobs.clock import to_datetime
+
+    return exact(to_datetime(ms))
