@@ -139,7 +139,7 @@ class Finish:
     error: bytes = b""
     """A packed `AttemptError` (see `pack_error`), of `FAILED`, `RETRY` and `CANCELLED`; else empty."""
     retention_ms: int = -1
-    """How long this job is kept once it is final: -1 = as its list's `Retention` says, 0 = removed at once."""
+    """How long this job is kept once it is final: -1 = as its list's `Retention` says, 0 = not at all."""
     result_kept: bool = True
     """False: the job succeeded with `keep_result=False`, and readers are told so."""
 
@@ -201,8 +201,8 @@ class ExchangeReply:
     next_due_ms: int | None
     """When the shard's earliest scheduled or retrying job is due; None: nothing waits."""
     due_claimed: bool
-    """True: it is this worker's to exchange at that time; False: another registered worker has claimed the same
-    time, so this one need only look a little later."""
+    """True: it is this worker's to exchange at that time; False: another registered worker has claimed the
+    same time, so this one need only look a little later."""
     more: bool
     """True: a bound was reached (due jobs, skipped ids); exchange again at once."""
     dropped: list[str]
@@ -394,14 +394,19 @@ class Deleted(Enum):
 
 
 class HeartbeatLink(Protocol):
-    """A worker's lease on one shard, renewed from a thread of its own. Its methods block, and are for that thread only."""
+    """A worker's lease on one shard, renewed from a thread of its own.
+
+    Its methods block, and are for that thread only.
+    """
 
     def wait(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for a message to the worker (a cancel, a command); True if one came."""
+        """Wait up to `timeout` seconds for a message to the worker (a cancel, a command): did one come?"""
         ...
 
     def beat(self, held: int, info: dict[str, object] | None = None) -> HeartbeatReply:
-        """Renew the lease. `held`: how many leases the worker thinks it has. `info` replaces what it says of itself.
+        """Renew the lease.
+
+        `held`: how many leases the worker thinks it has. `info` replaces what it says of itself.
 
         Raises `WorkerGone` if its entry is absent or being reaped, `StorageUnavailable` if nothing answers.
         """
@@ -432,7 +437,7 @@ class Storage(Protocol):
     # -- jobs --
 
     async def create(self, jobs: Sequence[NewJob]) -> list[Created]:
-        """Create jobs: → `enqueued` (at the tail of its queue or among its priority), or → `scheduled` if due later.
+        """Create jobs: → `enqueued` (at the queue's tail or among its priority); → `scheduled` if due later.
 
         A new queue becomes known, and the queue's marker is put unless it is paused. A scheduled job that is
         now the earliest puts the marker as well, so that an idle worker learns of it.
@@ -449,8 +454,9 @@ class Storage(Protocol):
         ...
 
     async def requeue(self, job_id: str, request_id: str) -> Requeued:
-        """A final state → `enqueued`, at the tail; its failures, recoveries and result are forgotten, attempts go on counting.
+        """A final state → `enqueued`, at the tail.
 
+        Its failures, recoveries and result are forgotten; attempts go on counting.
         A cancelled job whose id still lies in its queue takes up its old place.
         The same `request_id` again is answered as the first time, and does nothing.
         """
@@ -461,7 +467,9 @@ class Storage(Protocol):
         ...
 
     async def delete(self, job_id: str, request_id: str = "") -> Deleted:
-        """Remove a job in any state but `processing`, with its history and log. Its id stays known for `STUB_MS`.
+        """Remove a job in any state but `processing`, with its history and log.
+
+        Its id stays known for `STUB_MS`.
 
         As long as it is, the same `request_id` again is answered as the first time.
         """
@@ -480,17 +488,24 @@ class Storage(Protocol):
         ...
 
     async def jobs(
-        self, state: State, *, queue: str | None = None, offset: int = 0, limit: int = 50, newest_first: bool = False
+        self,
+        state: State,
+        *,
+        queue: str | None = None,
+        offset: int = 0,
+        limit: int = 50,
+        newest_first: bool = False,
     ) -> Page:
         """A page of the jobs in a state, in the order of their list.
 
-        `enqueued`: as they'll be run, one queue's (queue given) or queue by queue; `scheduled`, `retrying`: by
-        due time; `processing`: by worker; final states: by the time they ended. `queue` is for `enqueued` only.
+        `enqueued`: as they'll be run, one queue's (queue given) or queue by queue; `scheduled`, `retrying`:
+        by due time; `processing`: by worker; final states: by the time they ended. `queue` is for `enqueued`
+        only.
         """
         ...
 
     async def annotate(self, worker: str, notes: Sequence[Note]) -> None:
-        """Store progress and log lines of running attempts; those whose lease isn't `worker`'s are dropped."""
+        """Store progress and log lines of running attempts; those not leased to `worker` are dropped."""
         ...
 
     # -- waiting for a job's end --
@@ -509,7 +524,7 @@ class Storage(Protocol):
     # -- running jobs --
 
     async def register(self, shard: int, worker: str, info: dict[str, object], lease_ms: int) -> int:
-        """Make a worker's entry, with a lease of `lease_ms`. The storage's present time. Ids are never reused."""
+        """Make a worker's entry, with a lease of `lease_ms`; the storage's time. Ids are never reused."""
         ...
 
     async def unregister(self, shard: int, worker: str) -> bool:
@@ -525,17 +540,17 @@ class Storage(Protocol):
 
         In order: (1) each finish whose lease is this worker's is carried out (`processing` → `succeeded`,
         `failed`, `retrying`, `scheduled`, `cancelled` or `enqueued`), else it is `LOST`; a job asked to be
-        cancelled becomes `cancelled` where it would be retried, snoozed or released; (2) due jobs of the shard
-        → `enqueued`, in bounded chunks; (3) up to `slots` jobs of the named queues that aren't paused →
+        cancelled becomes `cancelled` where it would be retried, snoozed or released; (2) due jobs of the
+        shard → `enqueued`, in bounded chunks; (3) up to `slots` jobs of the named queues that aren't paused →
         `processing`, priorities above 0 first, then the plain queue, then those below; ids whose job isn't
         enqueued there any more are skipped; a recovered job (a suspect) goes before all others of its queue,
-        but only one at a time per worker; (4) the marker of every named queue that isn't paused and still
-        has jobs is put back (suspects count only if this exchange granted one of that queue: they wake the next
+        but only one at a time per worker; (4) the marker of every named queue that isn't paused and still has
+        jobs is put back (suspects count only if this exchange granted one of that queue: they wake the next
         worker, not this one again and again); (5) of each final list that this exchange added to, jobs past
         their retention are removed, at most twice as many as it added.
 
-        Released jobs go to the head of their queue (a suspect, to the head of the suspects) one after another,
-        so the last of them ends up first.
+        Released jobs go to the head of their queue (a suspect, to the head of the suspects) one after
+        another, so the last of them ends up first.
 
         Raises `WorkerGone` if the worker's entry is absent or being reaped; a `number` lower than the last
         one is refused with `StorageError`.
@@ -549,10 +564,8 @@ class Storage(Protocol):
         """
         ...
 
-    async def reap(
-        self, shard: int, worker: str | None = None, *, limit: int = 100
-    ) -> ReapReply:
-        """Take back up to `limit` leases of a worker whose lease has run out, or of `worker` at once (it is known dead).
+    async def reap(self, shard: int, worker: str | None = None, *, limit: int = 100) -> ReapReply:
+        """Take back up to `limit` leases of a worker whose lease has run out, or of `worker`, known dead.
 
         A job asked to be cancelled → `cancelled`. If the dead worker was running it as its suspect, that is a
         death of its own: the job's `max_recoveries`-th one → `failed`. Else → `enqueued` as a suspect.
@@ -568,7 +581,7 @@ class Storage(Protocol):
     # -- queues and lists --
 
     async def pause(self, queue: str) -> None:
-        """Nothing of the queue is granted any more; jobs can be added. Works for a queue not seen yet, too."""
+        """Nothing of the queue (perhaps one not seen yet) is granted any more; jobs can be added."""
         ...
 
     async def resume(self, queue: str) -> None:
@@ -580,7 +593,7 @@ class Storage(Protocol):
         ...
 
     async def clear(self, shard: int, state: State, limit: int) -> tuple[int, bool]:
-        """Delete up to `limit` jobs in a state that isn't `processing` or `enqueued`: (how many, whether more)."""
+        """Delete up to `limit` jobs in a state but `processing` and `enqueued`: (how many, whether more)."""
         ...
 
     async def trim(self, shard: int, retention: Retention, limit: int) -> bool:

@@ -2,9 +2,10 @@
 
 1. Renews the lease once a second, over a connection of its own.
 2. Hears at once of cancelled jobs and of commands, and hands them to the loop.
-3. Watches the loop: past `stall_timeout` it logs where the loop stands; if told to, it lets go of the lease
-then. 4. Stops renewing when the pump hasn't moved for `stall_limit`, for a worker that can't hand in anything
-is as good as dead. 5. Ends with the loop.
+3. Watches the loop: past `stall_timeout` it logs where the loop stands; if told to, it lets go of the lease.
+4. Stops renewing when the pump hasn't moved for `stall_limit`: a worker that hands in nothing is good for
+   nothing.
+5. Ends with the loop.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Heartbeat:
     # -- in the thread --
 
     def _run(self) -> None:
-        worker, beats = "", 0
+        worker, beats, unreachable = "", 0, False
         while not self._stopped.is_set() and not self._loop.is_closed():
             began = time.monotonic()
             self._ask()
@@ -108,6 +109,7 @@ class Heartbeat:
                 elif self._may_renew(began):
                     reply = link.beat(len(self._pump.leases), self._info() if beats % 5 == 0 else None)
                     beats += 1
+                    unreachable = False
                     self._tell(worker, reply)
                     link.wait(INTERVAL)
                 else:
@@ -119,7 +121,9 @@ class Heartbeat:
             except StorageUnavailable as error:
                 if self._stopped.is_set():
                     break
-                logger.warning("heartbeat of %s: %s", worker, error)
+                if not unreachable:
+                    logger.warning("heartbeat of %s: %s; trying again", worker, error)
+                unreachable = True
                 self._stopped.wait(INTERVAL / 2)
             except StorageError as error:
                 logger.error("heartbeat of %s: %s", worker, error)

@@ -132,9 +132,9 @@ class Shard:
         """Hold it to touch anything here. Notified when a worker is nudged or a heartbeat link closes."""
         self.jobs: dict[str, Job] = {}
         self.stubs: dict[str, int] = {}
-        self.deletions: dict[str, str] = {}
-        """Stub → the request by which its job was deleted."""
         """Removed ids, and until when they are remembered; the earliest come first."""
+        self.deletions: dict[str, str] = {}
+        """Of those that were deleted by hand, by which request."""
         self.queues: dict[str, Queue] = {}
         self.lists = {state: Ordered() for state in (State.SCHEDULED, State.RETRYING, *FINAL_STATES)}
         """By when they are due, or by when they ended."""

@@ -57,8 +57,8 @@ def translate(error: Exception) -> Exception:
     word = text.split(" ", 1)[0]
     if isinstance(error, redis_errors.OutOfMemoryError) or word in ("OOM", "-OOM"):
         return StorageFull(
-            "Redis has reached its maxmemory and refuses new jobs; raise maxmemory, or shorten the retention of"
-            " finished jobs. Nothing was stored."
+            "Redis has reached its maxmemory and refuses new jobs; raise maxmemory, or shorten the retention"
+            " of finished jobs. Nothing was stored."
         )
     if word == "GONE":
         return WorkerGone("this worker's entry is gone: its lease ran out and its jobs were taken back")
@@ -151,8 +151,8 @@ _INCOMPLETE = object()
 class Link:
     """A connection that sends one command and reads its reply, and connects anew when it was lost.
 
-    redis-py opens it (address, TLS, login, database); commands and replies then bypass its per-command work, which
-    costs more than Redis' own. Not safe for use by two tasks at once.
+    redis-py opens it (address, TLS, login, database); commands and replies then bypass its per-command work,
+    which costs more than Redis' own. Not safe for use by two tasks at once.
     """
 
     def __init__(self, pool: ConnectionPool, reply_timeout: float = REPLY_TIMEOUT) -> None:
@@ -174,7 +174,8 @@ class Link:
     async def call(self, *args: EncodableArg, wait: float = 0.0) -> Any:
         """Send a command and return its reply. `wait`: seconds that the command itself may block.
 
-        Raises redis-py's errors; after one that isn't Redis' own answer, or a cancellation, the next call connects anew.
+        Raises redis-py's errors; after one that isn't Redis' own answer, or a cancellation, the next call
+        connects anew.
         """
         replies = self._replies
         if replies is None or replies.lost:

@@ -15,7 +15,7 @@ def _order(state: State) -> Callable[[JobRecord], Any]:
     if state is State.PROCESSING:
         return lambda job: (job.worker, job.id)
     if state is State.ENQUEUED:
-        # Within a shard the queue's order is exact; across shards, jobs are merged by when they were enqueued.
+        # Within a shard the queue's order is exact; across shards, jobs are merged by their time.
         return lambda job: job.enqueued_ms
     return lambda job: (job.finished_ms, job.id)
 

@@ -1,7 +1,7 @@
 """Group commit: calls that arrive while one is on its way ride together in the next.
 
-No timer and no added wait: a lone call leaves at once. A trip belongs to the group, not to any caller, so that
-a caller that is cancelled never takes the others' trip with it.
+No timer and no added wait: a lone call leaves at once. A trip belongs to the group, not to any caller, so
+that a caller that is cancelled never takes the others' trip with it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Done = Callable[[Sequence[Result] | Exception], None]
 class GroupCommit(Generic[Item, Result]):
     """Collects items and sends them in groups, one group at a time.
 
-    `depart` starts a trip with a group, and calls what it is given exactly once, with one result for each item or
-    with the error that all callers of the group are to see. A caller's own items are never split over two
-    groups. `size` tells an item's bytes.
+    `depart` starts a trip with a group, and calls what it is given exactly once, with one result for each
+    item or with the error that all callers of the group are to see. A caller's own items are never split over
+    two groups. `size` tells an item's bytes.
     """
 
     def __init__(

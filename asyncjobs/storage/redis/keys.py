@@ -115,8 +115,9 @@ PRIORITY_STEP = 10_000_000_000_000
 PIECE = 64
 """Redis keeps a hash compact while no value is longer (hash-max-listpack-value's default)."""
 PIECES = 8
-"""A value is split into at most so many pieces, so up to 512 bytes: measured, that saves 40 % of a job's memory for
-40 % more of Redis' time on it. Beyond, the time goes on rising and the saving falls; a longer value is left whole."""
+"""A value is split into at most so many pieces, so up to 512 bytes: measured, that saves 40 % of a job's
+memory for 40 % more of Redis' time on it. Beyond, the time goes on rising and the saving falls; a longer
+value is left whole."""
 
 LUA_ENUMS: tuple[type[Enum], ...] = (
     base.Created,

@@ -39,8 +39,8 @@ def make_pools(url: str) -> Pools:
         return Pools(url, cast(Any, ConnectionPool).from_url(url, max_connections=10_000, **no_retries()))
     except ValueError as error:
         raise OptionError(
-            f"{without_password(url)!r} is no Redis URL ({error}); use redis://host:6379/0, rediss://… for TLS,"
-            " unix:///path, redis+sentinel://host:26379/service or redis+cluster://host:6379"
+            f"{without_password(url)!r} is no Redis URL ({error}); use redis://host:6379/0, rediss://… for"
+            " TLS, unix:///path, redis+sentinel://host:26379/service or redis+cluster://host:6379"
         ) from None
 
 
@@ -199,7 +199,10 @@ class ClusterPools(Pools):
         )
 
     async def moved(self, error: Exception) -> bool:
-        """See `Pools.moved`. While a slot is on its way (ASK) there is nothing but to wait: a script needs all its keys."""
+        """See `Pools.moved`.
+
+        While a slot is on its way (ASK) there is nothing but to wait: a script needs all its keys.
+        """
         if not isinstance(error, redis_errors.AskError):
             return False
         async with self._lock:

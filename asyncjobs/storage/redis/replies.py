@@ -27,6 +27,21 @@ _TIMED = frozenset({State.SCHEDULED, State.RETRYING})
 GRANT_VALUES = 9
 
 
+def _int(value: bytes) -> int:
+    """A number; 0 where somebody has put something else there."""
+    try:
+        return int(value)
+    except ValueError:
+        return 0
+
+
+def _float(value: bytes) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
 def _joined(fields: dict[bytes, bytes], name: str) -> bytes:
     """A value that `keys.pieces` may have split."""
     field = _F[name]
@@ -51,7 +66,7 @@ def job_record(job_id: str, flat: list[bytes], score: bytes | None) -> JobRecord
     state = STATE_OF.get(state_code, State.FAILED)
 
     def number(name: str) -> int:
-        return int(fields.get(_F[name], 0))
+        return _int(fields.get(_F[name], b"0"))
 
     at = int(float(score)) if score is not None else 0
     created = number("created")
@@ -77,7 +92,7 @@ def job_record(job_id: str, flat: list[bytes], score: bytes | None) -> JobRecord
         result=_joined(fields, "result"),
         result_kept=_F["result_dropped"] not in fields,
         cancel_requested=_F["cancel_requested"] in fields,
-        progress=None if progress is None else float(progress),
+        progress=None if progress is None else _float(progress),
         progress_message=fields.get(_F["progress_message"], b"").decode(errors="replace"),
     )
 
@@ -87,15 +102,15 @@ def exchange_reply(reply: list[Any], exchange: int) -> ExchangeReply:
     now, codes, due, claimed, more, dropped, granted = reply
     grants = [
         Grant(
-            granted[at].decode(),
+            granted[at].decode(errors="replace"),
             granted[at + 1].decode(errors="replace"),
-            granted[at + 2].decode(),
+            granted[at + 2].decode(errors="replace"),
             granted[at + 3],
             granted[at + 4],
             granted[at + 5],
-            int(granted[at + 6]),
-            int(granted[at + 7]),
-            int(granted[at + 8]),
+            _int(granted[at + 6]),
+            _int(granted[at + 7]),
+            _int(granted[at + 8]),
             exchange,
         )
         for at in range(0, len(granted), GRANT_VALUES)
@@ -107,7 +122,7 @@ def exchange_reply(reply: list[Any], exchange: int) -> ExchangeReply:
         next_due_ms=int(due) if due else None,
         due_claimed=bool(claimed),
         more=bool(more),
-        dropped=dropped.decode().split(),
+        dropped=dropped.decode(errors="replace").split(),
     )
 
 

@@ -55,7 +55,7 @@ class Shard:
             return await self.persist(("EVALSHA", script.sha, 1, self.tag, *args), script, patience)
 
     def start(self, script: Script, args: list[EncodableArg], done: OnReply) -> None:
-        """Run a script without a task where that can be: `done` is called once, with the reply or an error of ours."""
+        """Run a script, without a task if possible: `done` is called once, with the reply or our error."""
         script.check(len(args))
         command = ("EVALSHA", script.sha, 1, self.tag, *args)
         if not self._idle or not self._idle[-1].ready:
@@ -91,7 +91,10 @@ class Shard:
         patience: float | None = None,
         wait: float = 0.0,
     ) -> Any:
-        """Send a command, and send it again while Redis can't be reached. `wait`: how long the command itself blocks."""
+        """Send a command, and send it again while Redis can't be reached.
+
+        `wait`: how long the command itself blocks.
+        """
         give_up = 0.0
         tries = 0
         while True:

@@ -45,7 +45,7 @@ GROUP_JOBS = 500
 GROUP_BYTES = 1 << 20
 """Bytes of arguments that one create script is sent at most (one larger job goes alone)."""
 SHORTEST_WAIT = 0.01
-"""Seconds. To Redis' blocking commands a time-out of 0 means for ever, and Redis 6.2 rounds 1 ms down to it."""
+"""Seconds. To a blocking command a time-out of 0 means for ever, and Redis 6.2 rounds 1 ms down to it."""
 
 _PAYLOAD, _NAME, _OPTIONS = FIELDS["payload"], FIELDS["name"], FIELDS["options"]
 _MAX_RECOVERIES, _RESULT, _DROPPED = FIELDS["max_recoveries"], FIELDS["result"], FIELDS["result_dropped"]
@@ -97,8 +97,8 @@ class RedisStorage:
             version = await shard.run(scripts.OPEN, shard.now())
             if version != SCHEMA_VERSION:
                 raise SchemaMismatch(
-                    f"namespace {self.namespace!r} holds data of schema {version}, and this asyncjobs works with"
-                    f" {SCHEMA_VERSION}: use the version that wrote it, or another namespace"
+                    f"namespace {self.namespace!r} holds data of schema {version}, and this asyncjobs works"
+                    f" with {SCHEMA_VERSION}: use the version that wrote it, or another namespace"
                 )
         self._opened = True
 
@@ -158,7 +158,7 @@ class RedisStorage:
         refused = [job.queue for job, code in zip(jobs, codes, strict=True) if code is None]
         if refused:
             raise StorageError(
-                f"queue {refused[0]!r} can't take jobs: its key in Redis holds something else; delete that key"
+                f"queue {refused[0]!r} can't take jobs: its key in Redis holds something else; delete it"
             )
         return [code for code in codes if code is not None]
 

@@ -61,7 +61,7 @@ else
   for id in string.gmatch(me[5] or '', '%S+') do
     local row = read_job(id)
     if row[1] == S.processing and row[10] == A.worker and row[11] == A.number then
-      add_grant(grants, id, row, tonumber(row[5]))
+      add_grant(grants, id, row, tonumber(row[5]) or 1)
     end
   end
 end

@@ -1,6 +1,8 @@
 -- pause: stops or resumes the granting of a queue's jobs.
 -- KEYS: t. ARGV: queue, paused ("1" or "0"). Reply: 1. O(1).
+-- Begins with a removing command, so that a full Redis can still be told to go on.
 -- @include wake
+redis.call('HDEL', K.meta, '-')
 if A.paused == '1' then
   redis.call('HSET', K.queues, A.queue, 'p')
   redis.call('DEL', K.wake(A.queue))

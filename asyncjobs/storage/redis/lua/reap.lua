@@ -32,7 +32,7 @@ for _, id in ipairs(ids) do
   local row = redis.pcall('HMGET', job, F.state, F.worker, F.cancel_requested, F.queue, F.deaths, F.max_recoveries,
     F.inboxes, F.attempt)
   if row[1] == S.processing and row[2] == dead then
-    local greatest, deaths = tonumber(row[6] or 3), tonumber(row[5] or 0)
+    local greatest, deaths = tonumber(row[6]) or 3, tonumber(row[5]) or 0
     if id == suspect then
       deaths = deaths + 1
       redis.call('HSET', job, F.deaths, deaths)
@@ -50,7 +50,7 @@ for _, id in ipairs(ids) do
         cmsgpack.pack({ 'WorkerDied', 'its worker died ' .. deaths .. ' times while this was its only suspect', '' }))
       failed[#failed + 1] = id
     else
-      redis.call('HINCRBY', job, F.recoveries, 1)
+      redis.pcall('HINCRBY', job, F.recoveries, 1)
       redis.call('HSET', job, F.state, S.enqueued, F.enqueued, now)
       redis.call('RPUSH', K.suspects(row[4]), id)
       add_history(id, 'recovered', row[8], dead)

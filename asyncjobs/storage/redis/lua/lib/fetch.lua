@@ -8,7 +8,7 @@ local function fetch(grants, dropped, touched, suspect)
   local function take(id, queue)
     local row = read_job(id)
     if row[1] == S.enqueued and row[2] == queue then
-      local attempt = (row[5] or 0) + 1
+      local attempt = (tonumber(row[5]) or 0) + 1
       call('HSET', K.job(id), F.state, S.processing, F.worker, A.worker, F.exchange, A.number, F.started, now,
         F.attempt, attempt)
       add_grant(grants, id, row, attempt)
@@ -23,10 +23,22 @@ local function fetch(grants, dropped, touched, suspect)
     return false
   end
 
+  -- A queue whose key somebody has put something else into mustn't stop the others.
+  local broken = false
+  local function try(command, key, ...)
+    local reply = redis.pcall(command, key, ...)
+    if type(reply) == 'table' and reply.err then
+      broken = true
+      dropped[#dropped + 1] = key
+      return nil
+    end
+    return reply
+  end
+
   local function take_prior(key, queue, range)
     while slots > 0 and skips > 0 do
-      local ids = call('ZRANGEBYSCORE', key, range[1], range[2], 'LIMIT', 0, slots)
-      if #ids == 0 then
+      local ids = try('ZRANGEBYSCORE', key, range[1], range[2], 'LIMIT', 0, slots)
+      if not ids or #ids == 0 then
         return
       end
       call('ZREM', key, unpack(ids))
@@ -40,8 +52,9 @@ local function fetch(grants, dropped, touched, suspect)
     local plain, prior, suspects = K.queue(queue), K.priority(queue), K.suspects(queue)
     if call('EXISTS', plain, prior, suspects) > 0 and call('HGET', K.queues, queue) ~= 'p' then
       local wakes = touched[queue] == 'suspect'
+      broken = false
       while slots > 0 and skips > 0 and not suspect do
-        local id = call('LPOP', suspects)
+        local id = try('LPOP', suspects)
         if not id then
           break
         end
@@ -56,7 +69,7 @@ local function fetch(grants, dropped, touched, suspect)
       end
       while slots > 0 and skips > 0 do
         local asked = slots
-        local ids = call('LPOP', plain, asked)
+        local ids = try('LPOP', plain, asked)
         for _, id in ipairs(ids or {}) do
           take(id, queue)
         end
@@ -71,7 +84,9 @@ local function fetch(grants, dropped, touched, suspect)
         forget_ghosts(queue)
       end
       touched[queue] = nil
-      if call('EXISTS', plain, prior) > 0 or (wakes and call('EXISTS', suspects) == 1) then
+      if broken then
+        call('DEL', K.wake(queue))
+      elseif call('EXISTS', plain, prior) > 0 or (wakes and call('EXISTS', suspects) == 1) then
         call('ZADD', K.wake(queue), 0, '1')
       end
     else

@@ -34,24 +34,24 @@ local function finish_all(counts, lists, touched, suspect)
       count('succeeded')
     elseif outcome == Outcome.FAILED then
       state, event = S.failed, 'failed'
-      call('HINCRBY', job, F.failures, 1)
+      pcall('HINCRBY', job, F.failures, 1)
       count('failed')
     elseif outcome == Outcome.CANCELLED or row[4] then
       state, event = S.cancelled, 'cancelled'
       count('cancelled')
     elseif outcome == Outcome.RETRY then
       event = 'retrying'
-      call('HINCRBY', job, F.failures, 1)
+      pcall('HINCRBY', job, F.failures, 1)
       waits(K.retrying, S.retrying, id, delay)
       count('retried')
     elseif outcome == Outcome.SNOOZE then
       event = 'snoozed'
-      call('HINCRBY', job, F.attempt, -1)
+      pcall('HINCRBY', job, F.attempt, -1)
       waits(K.scheduled, S.scheduled, id, delay)
     else
       event = 'released'
       local queue, priority = row[7], row[8]
-      call('HINCRBY', job, F.attempt, -1)
+      pcall('HINCRBY', job, F.attempt, -1)
       call('HSET', job, F.state, S.enqueued)
       touched[queue] = touched[queue] or true
       if id == suspect then
