@@ -55,7 +55,9 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, UNREACHABLE):
         return StorageUnavailable(f"Redis can't be reached: {text}")
     word = text.split(" ", 1)[0]
-    if isinstance(error, redis_errors.OutOfMemoryError) or word in ("OOM", "-OOM"):
+    # Up to Redis 6.2 what went wrong in a script stands at the end of the message.
+    full = word in ("OOM", "-OOM") or ": -OOM " in text
+    if full or isinstance(error, redis_errors.OutOfMemoryError):
         return StorageFull(
             "Redis has reached its maxmemory and refuses new jobs; raise maxmemory, or shorten the retention"
             " of finished jobs. Nothing was stored."
