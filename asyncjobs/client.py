@@ -41,18 +41,20 @@ SWEEP = 500
 
 
 class Client:
-    """A connection to a namespace: `async with Client("redis://localhost:6379/0", registry=registry) as client: …`.
+    """A connection to a namespace: `async with Client("redis://localhost:6379/0") as client: …`.
 
     * `url`: `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://host:port/service`, `redis+cluster://host:port`.
-      Default: the environment's `ASYNCJOBS_REDIS`, else `redis://localhost:6379/0`. A `Storage` may be given instead.
+      Default: the environment's `ASYNCJOBS_REDIS`, else `redis://localhost:6379/0`. A `Storage` may be given
+      instead.
     * `registry`: by which results and arguments of jobs that aren't known by their definition are read.
     * `namespace`: the beginning of all its keys; different ones know nothing of each other.
-    * `shards`: over how many parts the namespace is spread; more than 1 only makes sense with Redis Cluster, and
-      every client and worker of a namespace must say the same.
+    * `shards`: over how many parts the namespace is spread; more than 1 only makes sense with Redis Cluster,
+      and every client and worker of a namespace must say the same.
     * `patience`: seconds for which a request is sent again while Redis can't be reached (default 10) before
       `StorageUnavailable` is raised.
 
-    It may be used by any number of tasks of one event loop. Calls that are made at the same time travel together.
+    It may be used by any number of tasks of one event loop. Calls that are made at the same time travel
+    together.
     """
 
     def __init__(
@@ -86,7 +88,10 @@ class Client:
         await self.close()
 
     async def open(self) -> None:
-        """Connect. Raises `StorageUnavailable`, `StorageError` or `SchemaMismatch`. Each `open` needs a `close`."""
+        """Connect.
+
+        Raises `StorageUnavailable`, `StorageError` or `SchemaMismatch`. Each `open` needs a `close`.
+        """
         self._users += 1
         try:
             await self.storage.open()
@@ -109,7 +114,7 @@ class Client:
     @overload
     async def enqueue(self, call: Call[R], /) -> Job[R]: ...
     async def enqueue(self, what: Any, /, *args: Any, **kwargs: Any) -> Job[Any]:
-        """Create a job that runs as soon as a worker is free: `enqueue(send_email, "ada@example.com", subject="Hi")`.
+        """Create a job that runs as soon as a worker is free: `enqueue(send_email, to, subject="Hi")`.
 
         Takes a definition and its arguments, or a `Call`. When it returns, the job is in the storage. Raises
         `CallError`, `SerializationError`, `PayloadTooLarge`, `StorageFull`, `StorageUnavailable`.
@@ -133,14 +138,17 @@ class Client:
     @overload
     async def enqueue_at(self, when: datetime, call: Call[R], /) -> Job[R]: ...
     async def enqueue_at(self, when: datetime, what: Any, /, *args: Any, **kwargs: Any) -> Job[Any]:
-        """Create a job that runs at a time, by the storage's clock. A past time means now; a naive one is an `OptionError`."""
+        """Create a job that runs at a time, by the storage's clock.
+
+        A past time means now; a naive one is an `OptionError`.
+        """
         return await self._submit(_call(what, args, kwargs), due_ms=epoch_ms(when, "the time to run at"))
 
     async def enqueue_many(self, calls: Iterable[Call[R]] | AsyncIterable[Call[R]], /) -> list[Job[R]]:
         """Create many jobs: `enqueue_many(resize.call(path) for path in paths)`. Also from an async iterable.
 
-        They are sent in chunks while the iterable goes on, so it may be of any length. Each chunk is there or isn't;
-        if the iterable raises, the chunks before that are there. (A batch creates all or none.)
+        They are sent in chunks while the iterable goes on, so it may be of any length. Each chunk is there or
+        isn't; if the iterable raises, the chunks before that are there. (A batch creates all or none.)
         """
         jobs: list[Job[R]] = []
         under_way: list[asyncio.Task[None]] = []
@@ -218,7 +226,10 @@ class Client:
     @overload
     async def get(self, job_id: str, /) -> Job[Any] | None: ...
     async def get(self, job_id: str, definition: Definition[..., Any] | None = None, /) -> Job[Any] | None:
-        """The job of an id, or None. With a definition, its result has a type; another's job raises `WrongDefinition`."""
+        """The job of an id, or None.
+
+        With a definition, its result has a type; another's job raises `WrongDefinition`.
+        """
         record = await self.storage.get(job_id)
         if record is None:
             return None
@@ -252,7 +263,10 @@ class Client:
         await self._again(job_id, await self.storage.requeue(job_id, _request_id()), "it has not ended")
 
     async def run_now(self, job_id: str, /) -> None:
-        """Enqueue a scheduled or retrying job without waiting for its time. Raises `JobStateError`, `JobNotFound`."""
+        """Enqueue a scheduled or retrying job without waiting for its time.
+
+        Raises `JobStateError`, `JobNotFound`.
+        """
         await self._again(job_id, await self.storage.promote(job_id, _request_id()), "it waits for no time")
 
     async def _again(self, job_id: str, told: Requeued, why: str) -> None:
@@ -263,7 +277,10 @@ class Client:
             raise JobStateError(f"job {job_id} is {record.state}: {why}")
 
     async def delete(self, job_id: str, /) -> None:
-        """Remove a job with its history. Raises `JobStateError` if it is running (cancel it first), and `JobNotFound`."""
+        """Remove a job with its history.
+
+        Raises `JobStateError` if it is running (cancel it first), and `JobNotFound`.
+        """
         told = await self.storage.delete(job_id, _request_id())
         if told is Deleted.MISSING:
             raise _not_found(job_id)
@@ -288,7 +305,7 @@ class Client:
         )
 
     async def clear(self, state: State | str, /) -> int:
-        """Delete the jobs that are in a state now (scheduled, retrying, succeeded, failed or cancelled); how many."""
+        """Delete the jobs that are scheduled, retrying, succeeded, failed or cancelled now; how many."""
         state = State(state)
         total = (await self.storage.jobs(state, limit=0)).total
         return await self._sweep(lambda shard, most: self.storage.clear(shard, state, most), total)
@@ -313,7 +330,10 @@ class Client:
         limit: int = 50,
         newest_first: bool = False,
     ) -> list[Job[Any]]:
-        """A page of the jobs in a state: enqueued ones in the order they'll run, waiting ones by due time, ended ones by when."""
+        """A page of the jobs in a state.
+
+        Enqueued ones come in the order they'll run, waiting ones by due time, ended ones by when they ended.
+        """
         page = await self.storage.jobs(
             State(state), queue=queue, offset=offset, limit=limit, newest_first=newest_first
         )
@@ -336,7 +356,10 @@ class Client:
         return NamespaceStats.of(await self.storage.stats())
 
     async def command(self, worker: str, command: str) -> None:
-        """Tell a worker to be `quiet` (take no new jobs) or to `stop`. Raises `OptionError` or `JobNotFound`."""
+        """Tell a worker to be `quiet` (take no new jobs) or to `stop`.
+
+        Raises `OptionError` or `JobNotFound`.
+        """
         if command not in ("quiet", "stop"):
             raise OptionError(f"a worker can be told 'quiet' or 'stop', not {command!r}")
         if not await self.storage.command(worker, command):

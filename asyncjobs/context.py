@@ -40,7 +40,10 @@ class JobContext:
         self.state: Any = state
         """What the registry's lifespan yielded; None without one."""
         self.cancelled: bool = False
-        """True once the attempt is to stop (cancelled, timed out, shutdown). For plain functions, which can't be interrupted."""
+        """True once the attempt is to stop (cancelled, timed out, shutdown).
+
+        For plain functions, which can't be interrupted.
+        """
 
     @property
     def id(self) -> str:
@@ -93,11 +96,14 @@ class JobContext:
         self._sink(Note(self._grant.id, self._grant.exchange, float(fraction), message))
 
     def log(self, *values: object) -> None:
-        """Add a line to the job's log, made of the values as `print` does. From any thread; it never waits."""
+        """Add a line to the job's log, made of the values as `print` does.
+
+        From any thread; it never waits.
+        """
         self._sink(Note(self._grant.id, self._grant.exchange, lines=(" ".join(map(str, values)),)))
 
     def snooze(self, delay: timedelta | float) -> NoReturn:
-        """End this attempt, and run the job again after `delay` (a `timedelta` or seconds), with no attempt used."""
+        """End this attempt, and run the job after `delay` (a `timedelta` or seconds); it uses no retry."""
         raise Snooze(delay)
 
 

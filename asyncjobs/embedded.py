@@ -168,7 +168,7 @@ class EmbeddedServer:
             self._scratch = None
 
 
-class _ServerEnded(Exception):  # noqa: N818 - what happened, told to whoever waits for it
+class _ServerEnded(Exception):
     """A server process ended before it was ready."""
 
 

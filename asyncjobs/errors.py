@@ -132,7 +132,9 @@ class JobFailed(AsyncjobsError):
     `error_type`, `error_message` and `traceback` are those of its last attempt, as text.
     """
 
-    def __init__(self, job_id: str, error_type: str = "", error_message: str = "", traceback: str = "") -> None:
+    def __init__(
+        self, job_id: str, error_type: str = "", error_message: str = "", traceback: str = ""
+    ) -> None:
         self.job_id = job_id
         self.error_type = error_type
         self.error_message = error_message
@@ -168,7 +170,7 @@ class JobTimeout(AsyncjobsError, TimeoutError):
     """An attempt ran longer than its job's `timeout` and was stopped. Recorded as the attempt's error."""
 
 
-class RetryLater(Exception):  # noqa: N818 - it's a request, not an error
+class RetryLater(Exception):
     """Raise it in a job to fail this attempt and have the next one at a time of your choosing.
 
     It uses up one retry; with none left the job fails. `delay` is a `timedelta` or seconds.

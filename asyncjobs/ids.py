@@ -56,7 +56,8 @@ class IdGenerator:
                 self._count -= _COUNTER_SIZE // 2
         self._count += 1
         if self._count >= _COUNTER_SIZE:
-            # The counter is spent within one millisecond (or the clock stands still): another random part keeps ids unique.
+            # The counter is spent within a millisecond (or the clock stands still): another random part keeps
+            # ids unique.
             self._reset()
         return f"{self._time}{self._process}{_TRIPLES[self._count]}{ALPHABET[shard]}"
 

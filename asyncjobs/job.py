@@ -18,7 +18,10 @@ R_co = TypeVar("R_co", covariant=True)
 
 @dataclass(slots=True, frozen=True)
 class Call(Generic[R_co]):
-    """A definition with the arguments and options of one call, checked and packed. Made by `Definition.call`."""
+    """A definition with the arguments and options of one call, checked and packed.
+
+    Made by `Definition.call`.
+    """
 
     definition: Definition[..., R_co]
     payload: bytes
@@ -140,9 +143,9 @@ class Job(Generic[R_co]):
     async def result(self, timeout: timedelta | float | None = None) -> R_co:
         """Wait until it has ended, and return what it returned.
 
-        `timeout`: a `timedelta` or seconds; None waits for as long as it takes. Raises `ResultTimeout`, `JobFailed`
-        (with the error and traceback of the last attempt), `JobCancelled`, `ResultNotKept`, or `JobNotFound` if it
-        is removed meanwhile.
+        `timeout`: a `timedelta` or seconds; None waits for as long as it takes. Raises `ResultTimeout`,
+        `JobFailed` (with the error and traceback of the last attempt), `JobCancelled`, `ResultNotKept`, or
+        `JobNotFound` if it is removed meanwhile.
         """
         self._record = await self._client.wait_for_end(self.id, timeout)
         return await self._client.outcome(self._record, self._definition)
@@ -172,5 +175,8 @@ class Job(Generic[R_co]):
         return await self._client.storage.logs(self.id)
 
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
-        """Its positional and keyword arguments. Raises `SerializationError` if their types aren't known here."""
+        """Its positional and keyword arguments.
+
+        Raises `SerializationError` if their types aren't known here.
+        """
         return self._client.unpack_arguments(self._record)

@@ -24,7 +24,9 @@ class QueueInfo:
     @classmethod
     def of(cls, record: QueueRecord, now_ms: int) -> QueueInfo:
         """From a storage's record."""
-        waited = None if record.oldest_ms is None else timedelta(milliseconds=max(0, now_ms - record.oldest_ms))
+        waited = (
+            None if record.oldest_ms is None else timedelta(milliseconds=max(0, now_ms - record.oldest_ms))
+        )
         return cls(record.name, record.length, record.paused, waited)
 
 

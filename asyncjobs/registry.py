@@ -29,7 +29,7 @@ Runs = Literal["loop", "thread", "process", "elsewhere"]
 """Where a definition's function runs; `elsewhere`: its code is in another program."""
 
 MAX_PAYLOAD = 1_048_576
-"""Bytes of packed arguments, or of a packed result, that a job may have unless its registry says otherwise."""
+"""Bytes of packed arguments, or of a packed result, that a job may have if its registry says nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,10 @@ class Definition(Generic[P, R]):
         return f"<{type(self).__name__} {self.name}>"
 
     def options(self, **overrides: Unpack[OptionOverrides]) -> Definition[P, R]:
-        """The same definition with other options for the calls made through it: `client.enqueue(fn.options(queue="bulk"), …)`.
+        """The same definition with other options: `client.enqueue(fn.options(queue="bulk"), …)`.
 
-        `queue`, `priority`, `retry`, `timeout`, `retention`, `keep_result`, `max_recoveries`, as in `Registry.job`.
-        Raises `OptionError`.
+        `queue`, `priority`, `retry`, `timeout`, `retention`, `keep_result`, `max_recoveries`, as in
+        `Registry.job`. Raises `OptionError`.
         """
         return Definition(
             self.registry,
@@ -132,8 +132,8 @@ class Definition(Generic[P, R]):
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """A call of this job, checked and packed now, to be enqueued later.
 
-        Raises `CallError` if the arguments don't fit the signature, `SerializationError` if one can't be packed, and
-        `PayloadTooLarge` if they are too large.
+        Raises `CallError` if the arguments don't fit the signature, `SerializationError` if one can't be
+        packed, and `PayloadTooLarge` if they are too large.
         """
         if not self.shape.fits(args, kwargs):
             self.check(args, kwargs)
@@ -208,9 +208,9 @@ class ContextJobDecorator(Protocol):
 class Registry:
     """The jobs that a program knows. A client packs their arguments by it, and a worker runs what it holds.
 
-    `serializer`: how arguments and results are packed (default: msgpack with the types of `MsgpackSerializer`).
-    `max_payload`: bytes that packed arguments, or a packed result, may have (default 1 MiB). Further keywords are
-    the options that its jobs have unless they say otherwise (see `job`).
+    * `serializer`: how arguments and results are packed (default: a `MsgpackSerializer`).
+    * `max_payload`: bytes that packed arguments, or a packed result, may have (default 1 MiB).
+    * Further keywords are the options that its jobs have unless they say otherwise (see `job`).
     """
 
     def __init__(
@@ -267,16 +267,18 @@ class Registry:
     ) -> Any:
         """Declare a function as a job; use it as a decorator, with or without options.
 
-        * `name`: what its jobs are called in the storage; default `module.qualname`. Give one if the function may move.
+        * `name`: what its jobs are called in the storage; default `module.qualname`. Give one if the function
+          may move.
         * `aliases`: older names whose jobs it runs as well.
         * `context`: the function's first parameter is a `JobContext`.
-        * `runs_in`: for plain functions, `"thread"` (default) or `"process"` (for CPU-bound work). Coroutine functions
-          run on the worker's event loop.
+        * `runs_in`: for plain functions, `"thread"` (default) or `"process"` (for CPU-bound work). Coroutine
+          functions run on the worker's event loop.
         * `queue` (default `"default"`), `priority` (-500 to 500, default 0; higher runs earlier).
         * `retry`: a `Retry` (default: 10 retries, at growing delays).
-        * `timeout`: how long one attempt may take, a `timedelta` or seconds; None (default): as long as it likes.
-        * `retention`: how long the finished job is kept, a `timedelta` or seconds; None (default): as the worker's
-          `Retention` says; 0: it is removed at once.
+        * `timeout`: how long one attempt may take, a `timedelta` or seconds; None (default): as long as it
+          likes.
+        * `retention`: how long the finished job is kept, a `timedelta` or seconds; None (default): as the
+          worker's `Retention` says; 0: it is removed at once.
         * `keep_result` (default True): whether what it returns is stored.
         * `max_recoveries` (default 3): how many workers may die over it before it is failed.
 
@@ -290,9 +292,10 @@ class Registry:
         return declare if fn is None else declare(fn)
 
     def external(self, name: str, **options: Unpack[OptionOverrides]) -> JobDecorator:
-        """Declare the signature of a job whose code is in another program, so that it can be enqueued with its types.
+        """Declare the signature of a job whose code is in another program, so that it can be enqueued.
 
-        The decorated function's body is never run: `@registry.external("mail.send") async def send(to: str) -> None: ...`
+        The decorated function's body is never run:
+        `@registry.external("mail.send") async def send(to: str) -> None: ...`
         """
         settings = self.defaults.merge(**options)
 
@@ -311,7 +314,7 @@ class Registry:
         register = getattr(self.serializer, "register", None)
         if register is None:
             raise OptionError(
-                f"{type(self.serializer).__name__} has no register(): tell it of {cls.__name__} in its own way"
+                f"{type(self.serializer).__name__} has no register(): tell it of {cls.__name__} its own way"
             )
         register(cls)
         return cls
@@ -322,7 +325,8 @@ class Registry:
             return self._by_name[name]
         except KeyError:
             raise UnknownJob(
-                f"no job is called {name!r} here: is its module imported, or was it renamed (then give aliases=[{name!r}])?"
+                f"no job is called {name!r} here: is its module imported, or was it renamed"
+                f" (then give aliases=[{name!r}])?"
             ) from None
 
     def definitions(self) -> list[Definition[..., Any]]:

@@ -57,7 +57,9 @@ class ResultWaiter:
     def _read(self, shard: int) -> None:
         reader = self._readers.get(shard)
         if reader is None or reader.done():
-            self._readers[shard] = asyncio.create_task(self._deliver(shard), name=f"asyncjobs results {shard}")
+            self._readers[shard] = asyncio.create_task(
+                self._deliver(shard), name=f"asyncjobs results {shard}"
+            )
 
     async def _deliver(self, shard: int) -> None:
         """Runs while anybody waits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -80,10 +80,10 @@ class SyncJob(Generic[R_co]):
 
 
 class SyncClient:
-    """A `Client` whose verbs block: `with SyncClient("redis://localhost:6379/0", registry=registry) as client: …`.
+    """A `Client` whose verbs block: `with SyncClient("redis://localhost:6379/0") as client: …`.
 
-    It takes what `Client` takes, and runs one on an event loop in a thread of its own; any number of threads may use
-    it. In a plain function that runs as a job, `context.sync_client` is one that uses the worker's.
+    It takes what `Client` takes, and runs one on an event loop in a thread of its own; any number of threads
+    may use it. In a plain function that runs as a job, `context.sync_client` is one that uses the worker's.
     """
 
     def __init__(
@@ -95,7 +95,9 @@ class SyncClient:
         shards: int = 1,
         patience: timedelta | float = 10.0,
     ) -> None:
-        self._make = lambda: Client(url, registry=registry, namespace=namespace, shards=shards, patience=patience)
+        self._make: Callable[[], Client] = lambda: Client(
+            url, registry=registry, namespace=namespace, shards=shards, patience=patience
+        )
         self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._portal: AbstractContextManager[BlockingPortal] | None = None
@@ -155,7 +157,9 @@ class SyncClient:
             running = None
         if running is loop:
             verb.close()
-            raise AsyncjobsError("a SyncClient would block the very loop that does its work: use the Client there")
+            raise AsyncjobsError(
+                "a SyncClient would block the very loop that does its work: use the Client there"
+            )
         return asyncio.run_coroutine_threadsafe(verb, loop).result()
 
     def _job(self, verb: Coroutine[Any, Any, Job[R]]) -> SyncJob[R]:
@@ -180,7 +184,9 @@ class SyncClient:
         return self._job(cast(Any, self.client.enqueue_in(delay, what, *args, **kwargs)))
 
     @overload
-    def enqueue_at(self, when: datetime, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SyncJob[R]: ...
+    def enqueue_at(
+        self, when: datetime, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> SyncJob[R]: ...
     @overload
     def enqueue_at(self, when: datetime, call: Call[R], /) -> SyncJob[R]: ...
     def enqueue_at(self, when: datetime, what: Any, /, *args: Any, **kwargs: Any) -> SyncJob[Any]:

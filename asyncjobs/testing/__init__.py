@@ -1,1 +1,1 @@
-
+"""What an application's tests import."""

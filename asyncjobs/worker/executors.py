@@ -184,7 +184,7 @@ def _portable(error: BaseException) -> BaseException:
     if isinstance(error, ResultRefused):
         return ResultRefused(SerializationError(str(error.error)))
     try:
-        if type(pickle.loads(pickle.dumps(error))) is type(error):  # noqa: S301 - our own bytes
+        if type(pickle.loads(pickle.dumps(error))) is type(error):
             return error
     except Exception:
         pass

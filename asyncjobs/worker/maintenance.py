@@ -59,8 +59,7 @@ class Maintenance:
 
 
 async def reap_once(storage: Storage, shard: int, worker: str | None = None) -> int:
-    """Take back all jobs of workers whose lease has run out, or of `worker`, which is known dead; how many.
-    """
+    """Take back all jobs of workers whose lease has run out, or of `worker`, known dead; how many."""
     taken = 0
     more = True
     while more:

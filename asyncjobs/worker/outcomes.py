@@ -21,7 +21,7 @@ MESSAGE_LIMIT = 4_000
 """Characters kept of an exception's message."""
 
 
-class ResultRefused(Exception):  # noqa: N818 - it wraps the error that is recorded
+class ResultRefused(Exception):
     """What the job returned can't be stored; running it again wouldn't help."""
 
     def __init__(self, error: SerializationError) -> None:

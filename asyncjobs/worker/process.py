@@ -1,5 +1,4 @@
-"""A worker as a whole process: the supervisor's child (`python -m asyncjobs.worker.process`), or the only
-one.
+"""A worker as a whole process: a supervisor's child (`python -m asyncjobs.worker.process`), or the only one.
 
 The child reads its settings from standard input, and takes the end of that as its parent's death. It tells
 its parent the ids that it registers under, by lines on the file descriptor given as its argument.
@@ -29,10 +28,7 @@ EXIT_NO_APP = 4
 
 
 def run_here(settings: WorkerSettings) -> int:
-    """Run one worker in this process until it is stopped by a signal.
-
-    Its exit code. Raises `AsyncjobsError`.
-    """
+    """Run one worker in this process until a signal stops it; its exit code. Raises `AsyncjobsError`."""
     return _run(serve(settings), settings.uvloop)
 
 

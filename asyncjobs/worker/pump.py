@@ -2,10 +2,10 @@
 
 1. Hands in what attempts ended with, and fetches as many jobs as there are free slots, in one exchange; what
    ends meanwhile rides in the next.
-2. While slots stay free, waits for a marker; whoever takes one owes an exchange, also if the wait was broken
-off. 3. Sets a timer for the next due time; a timer of a second is the backstop for everything else. 4. Sends
-the same exchange again, under the same number, until it is answered. 5. When its lease is lost, stops its
-attempts and registers anew.
+2. While slots stay free, waits for a marker; who takes one owes an exchange, even if the wait was broken off.
+3. Sets a timer for the next due time; a timer of a second is the backstop for everything else.
+4. Sends the same exchange again, under the same number, until it is answered.
+5. When its lease is lost, stops its attempts and registers anew.
 """
 
 from __future__ import annotations
@@ -151,11 +151,8 @@ class Pump:
             self._unknown.clear()
 
     def _reconcile(self, held: Sequence[tuple[str, int]]) -> None:
-        """The storage and this worker count different leases: give back what isn't known here, stop what
-        isn't known there.
-        """
-        # What a heartbeat tells may be older than what the last exchange did, so only what is told twice
-        # counts.
+        """The storage counts other leases: give back what isn't known here, stop what isn't known there."""
+        # A heartbeat may tell of a time before the last exchange, so only what is told twice counts.
         unknown = {
             (job_id, exchange)
             for job_id, exchange in held
@@ -339,7 +336,7 @@ class Pump:
     async def _begin_anew(self, outcomes: int) -> None:
         """The storage took this worker for dead: whatever it runs is somebody else's now."""
         logger.error(
-            "%s lost its lease: %d running jobs are stopped and %d outcomes dropped, for others have them now",
+            "%s lost its lease: %d running jobs are stopped and %d outcomes dropped; others have them now",
             self.worker,
             len(self.attempts),
             outcomes,

@@ -77,7 +77,8 @@ class Runner:
             else:
                 result = await self._process_executor(worker).run(definition, grant)
             finish = succeeded(grant, options, result)
-        except BaseException as error:  # noqa: BLE001 - whatever a job raises is its own outcome, and nothing of the worker's
+        except BaseException as error:
+            # Whatever a job raises is its own outcome, and nothing of the worker's.
             finish = raised(grant, options, error, attempt.stop_reason)
         attempt.over()
         if self._notes.has(worker, grant.id, grant.exchange):

@@ -19,10 +19,7 @@ class Taker(Protocol):
 
 
 class Slots:
-    """How many jobs may be started.
-
-    A slot is reserved before a shard is asked, so that no two shards fill it.
-    """
+    """How many jobs may be started. A slot is reserved before a shard is asked: no two shards fill it."""
 
     def __init__(self, concurrency: int) -> None:
         self.free = concurrency
@@ -30,9 +27,7 @@ class Slots:
         self._last: Taker | None = None
 
     def reserve(self, taker: Taker, most: int) -> int:
-        """Slots for a shard, up to `most`: all that are free, or its fair share while other shards have jobs
-        waiting too.
-        """
+        """Slots for a shard, up to `most`: all that are free, or its fair share if other shards have work."""
         free = min(self.free, most)
         if free and len(self.takers) > 1:
             others = [other for other in self.takers if other is not taker and other.backlogged]

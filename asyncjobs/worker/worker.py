@@ -1,9 +1,12 @@
 """The worker: its start, its life, its end.
 
 1. Start: connect, run the registry's lifespan, register on every shard, start a heartbeat thread and a pump
-for each. 2. Life: the pumps fetch, run and hand in jobs; maintenance takes back the jobs of the dead and
-removes old ones. 3. Quiet: fetch nothing more. 4. Stop: quiet, a grace period for what runs, then cancel it
-and put it back, hand in every outcome, unregister.
+   for each.
+2. Life: the pumps fetch, run and hand in jobs; maintenance takes back the jobs of the dead and removes old
+   ones.
+3. Quiet: fetch nothing more.
+4. Stop: quiet, a grace period for what runs, then cancel it and put it back, hand in every outcome,
+   unregister.
 """
 
 from __future__ import annotations
@@ -48,15 +51,14 @@ RELEASE_PATIENCE = 2.0
 
 
 class Worker:
-    """Runs jobs: `async with Worker(registry, client): …` inside any asyncio program, or
-    `await Worker(…).run()`.
+    """Runs jobs in any asyncio program: `async with Worker(registry, client): …`, `await Worker(…).run()`.
 
     * `queues`: names in the order in which they are to be emptied; or a mapping of names to weights, by which
       they take turns. Default: every queue that a definition of the registry names, and `"default"`.
     * `concurrency`: jobs that run at once (default 100).
     * `lease`: how long its jobs stay its own though nothing is heard of it (default 10 s, at least 3 s).
-    * `grace`: how long running jobs may go on at shutdown before they are cancelled and put back (default 25
-      s).
+    * `grace`: how long running jobs may go on at shutdown before they are cancelled and put back (default
+      25 s).
     * `retention`: how long finished jobs are kept.
     * `stall_timeout`: after how long a blocked event loop is logged, with its stack (default 5 s); with
       `release_on_stall=True` the lease is given up then, too (default False: it is kept).
@@ -151,9 +153,7 @@ class Worker:
         await self._end(self._begin())
 
     def _begin(self) -> asyncio.Task[None]:
-        """Start its life as a task of its own, so that it can end in order even where its caller is
-        cancelled.
-        """
+        """Start its life as a task of its own, which ends in order even where its caller is cancelled."""
         if self._task is not None:
             raise OptionError("a worker runs once: make another one")
         self._task = asyncio.create_task(self._live(), name="asyncjobs worker")
@@ -289,10 +289,7 @@ class Worker:
                 self.stop(now=again)
 
     async def until_empty(self) -> int:
-        """Wait until nothing is enqueued in its queues and nothing runs anywhere.
-
-        How many jobs are due only later.
-        """
+        """Wait until nothing is enqueued in its queues and nothing runs. How many jobs are due only later."""
         while True:
             if all(pump.idle for pump in self._pumps):
                 stats = await self._client.storage.stats()
@@ -326,10 +323,7 @@ class Worker:
                 return worker
 
     def _incarnation(self, shard: int) -> str:
-        """The part of its id that is never used twice.
-
-        It is the same on all shards, until one of them took it for dead.
-        """
+        """The part of its id that is never used twice; the same on all shards, until one took it for dead."""
         if shard in self._registered:
             self._nonce = secrets.token_hex(4)
             self._registered.clear()
