@@ -95,6 +95,14 @@ async def deadly() -> None:
 
 
 @registry.job
+async def heavy(blob: bytes) -> None:
+    """Have large arguments."""
+    ledger = ledger_of_test()
+    ledger.write("start")
+    ledger.write("end")
+
+
+@registry.job
 async def failing() -> None:
     """Fail, without a retry."""
     ledger_of_test().write("start")
