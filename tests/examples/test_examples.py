@@ -1,0 +1,117 @@
+"""Every example, started by the one command at its top."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.examples.running import EXAMPLES, RunningService, environment
+from tests.waiting import eventually_sync
+
+ServiceStarter = Callable[[str, str | None], RunningService]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[ServiceStarter]:
+    running: list[RunningService] = []
+
+    def start(name: str, redis_url: str | None) -> RunningService:
+        service = RunningService(name, redis_url, tmp_path / "example.log")
+        running.append(service)
+        return service.__enter__()
+
+    yield start
+    for service in running:
+        service.__exit__(None, None, None)
+
+
+@pytest.fixture(params=["own server", "embedded server"])
+def url(request: pytest.FixtureRequest, redis_url: str) -> str | None:
+    return redis_url if request.param == "own server" else None
+
+
+def test_the_readmes_example_says_hello() -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "readme.py")],
+        env=environment(None),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "HELLO, ADA!\n", "")
+
+
+def test_the_aiohttp_service_shows_a_job_from_its_order_to_its_result(
+    start: ServiceStarter, url: str | None
+) -> None:
+    service = start("aiohttp_service.py", url)
+
+    ordered = service.http.post("/calendars/2026")
+
+    assert ordered.status_code == 202
+    assert ordered.json()["state"] == "enqueued"
+    seen: list[tuple[str, float | None]] = []
+
+    def succeeded() -> dict[str, Any]:
+        answer: dict[str, Any] = service.http.get(f"/jobs/{ordered.json()['job']}").json()
+        seen.append((answer["state"], answer["progress"]))
+        return answer if answer["state"] == "succeeded" else {}
+
+    answer = eventually_sync(succeeded, 30)
+    assert answer["result"]["February"] == 4
+    assert sum(answer["result"].values()) == 52
+    assert any(state == "processing" and 0 < (progress or 0) < 1 for state, progress in seen), seen
+    assert service.http.get("/jobs/nobody").status_code == 404
+    assert service.stop() == 0
+    assert re.search(r"worker \S+ has stopped", service.log)
+
+
+def test_the_aiohttp_service_cancels_a_job(start: ServiceStarter, redis_url: str) -> None:
+    service = start("aiohttp_service.py", redis_url)
+    job = service.http.post("/calendars/2027").json()["job"]
+
+    assert service.http.delete(f"/jobs/{job}").json() == {"cancelled": True}
+
+    eventually_sync(lambda: service.http.get(f"/jobs/{job}").json()["state"] == "cancelled", 15)
+    assert service.stop() == 0
+
+
+def test_the_worker_in_a_fastapi_application_runs_what_it_enqueues(
+    start: ServiceStarter, url: str | None
+) -> None:
+    service = start("fastapi_worker.py", url)
+
+    ordered = service.http.post("/letters", params={"to": "Ada"})
+
+    assert ordered.status_code == 202
+    job = ordered.json()["job"]
+
+    def letter() -> dict[str, Any]:
+        answer: dict[str, Any] = service.http.get(f"/letters/{job}").json()
+        return answer if answer["state"] == "succeeded" else {}
+
+    assert eventually_sync(letter, 15) == {
+        "job": job,
+        "state": "succeeded",
+        "text": "Dear Ada, all is well here.",
+    }
+    assert service.http.get("/letters/nobody").status_code == 404
+    # uvicorn ends by the very signal that it was stopped with.
+    assert service.stop() == -signal.SIGTERM
+    assert "Application shutdown complete" in service.log
+
+
+# The README states its own example's.
+@pytest.mark.parametrize(
+    "path", sorted({*EXAMPLES.glob("*.py")} - {EXAMPLES / "readme.py"}), ids=lambda path: path.name
+)
+def test_an_example_states_its_command(path: Path) -> None:
+    assert f"\n    python examples/{path.name}\n" in path.read_text()
