@@ -121,7 +121,10 @@ def _settings_line() -> str:
 def main() -> int:
     """The supervisor's child."""
     settings = WorkerSettings.from_json(_settings_line())
-    reports = os.fdopen(int(sys.argv[1]), "w", buffering=1)
+    report_to = int(sys.argv[1])
+    # Processes that jobs run in would keep it open beyond the end of this one.
+    os.set_inheritable(report_to, False)
+    reports = os.fdopen(report_to, "w", buffering=1)
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(process)d %(levelname)-7s %(message)s"
     )

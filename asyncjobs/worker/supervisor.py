@@ -37,6 +37,8 @@ YOUNG = 10.0
 LONGEST_PAUSE = 30.0
 EXTRA_GRACE = 10.0
 """Seconds beyond the children's own grace after which they are killed."""
+LAST_WORDS = 0.2
+"""Seconds that a dead child's last report may take to arrive."""
 
 
 def run_workers(settings: WorkerSettings, *, processes: int = 1, reload: Sequence[Path] = ()) -> int:
@@ -74,13 +76,19 @@ class Child:
         self.process.stdin.write(settings.to_json().encode() + b"\n")
         self.process.stdin.flush()
         self._events = events
-        threading.Thread(target=self._hear, args=(read,), daemon=True).start()
+        self._hearing = threading.Thread(target=self._hear, args=(read,), daemon=True)
+        self._hearing.start()
+        threading.Thread(target=self._await_end, daemon=True).start()
 
     def _hear(self, read: int) -> None:
         with os.fdopen(read) as reports:
             for line in reports:
                 self.workers.append(line.strip())
+
+    def _await_end(self) -> None:
         self.process.wait()
+        # A process that a job has forked may hold the pipe open: what the child said has been heard by then.
+        self._hearing.join(LAST_WORDS)
         self._events.put(("exit", self))
 
     def signal(self, number: int) -> None:
