@@ -23,6 +23,7 @@ from asyncjobs.serialization import (
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T", bound=type)
 
 Runs = Literal["loop", "thread", "process", "elsewhere"]
@@ -74,7 +75,7 @@ class _Shape:
         return self.required.issubset(given)
 
 
-class Definition(Generic[P, R]):
+class Definition(Generic[P, R_co]):
     """A function declared as a job, with its options. It can still be called as the plain function it is."""
 
     def __init__(
@@ -112,7 +113,7 @@ class Definition(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
-    def options(self, **overrides: Unpack[OptionOverrides]) -> Definition[P, R]:
+    def options(self, **overrides: Unpack[OptionOverrides]) -> Definition[P, R_co]:
         """The same definition with other options: `client.enqueue(fn.options(queue="bulk"), …)`.
 
         `queue`, `priority`, `retry`, `timeout`, `retention`, `keep_result`, `max_recoveries`, as in
@@ -129,7 +130,7 @@ class Definition(Generic[P, R]):
             settings=self.settings.merge(**overrides),
         )
 
-    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
         """A call of this job, checked and packed now, to be enqueued later.
 
         Raises `CallError` if the arguments don't fit the signature, `SerializationError` if one can't be
@@ -150,36 +151,36 @@ class Definition(Generic[P, R]):
             raise CallError(f"{self.name}{self.shape.signature} can't be called so: {error}") from None
 
 
-class AsyncDefinition(Definition[P, R]):
+class AsyncDefinition(Definition[P, R_co]):
     """A definition of a coroutine function."""
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Call the function itself, without any job."""
-        return cast(Coroutine[Any, Any, R], self.fn(*args, **kwargs))
+        return cast(Coroutine[Any, Any, R_co], self.fn(*args, **kwargs))
 
 
-class SyncDefinition(Definition[P, R]):
+class SyncDefinition(Definition[P, R_co]):
     """A definition of a plain function."""
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function itself, without any job."""
-        return cast(R, self.fn(*args, **kwargs))
+        return cast(R_co, self.fn(*args, **kwargs))
 
 
-class AsyncContextDefinition(Definition[P, R]):
+class AsyncContextDefinition(Definition[P, R_co]):
     """A definition of a coroutine function that takes a `JobContext` first."""
 
-    def __call__(self, context: JobContext, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, context: JobContext, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Call the function itself, without any job."""
-        return cast(Coroutine[Any, Any, R], self.fn(context, *args, **kwargs))
+        return cast(Coroutine[Any, Any, R_co], self.fn(context, *args, **kwargs))
 
 
-class SyncContextDefinition(Definition[P, R]):
+class SyncContextDefinition(Definition[P, R_co]):
     """A definition of a plain function that takes a `JobContext` first."""
 
-    def __call__(self, context: JobContext, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, context: JobContext, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function itself, without any job."""
-        return cast(R, self.fn(context, *args, **kwargs))
+        return cast(R_co, self.fn(context, *args, **kwargs))
 
 
 class JobDecorator(Protocol):
@@ -296,6 +297,7 @@ class Registry:
 
         The decorated function's body is never run:
         `@registry.external("mail.send") async def send(to: str) -> None: ...`
+        (mypy accepts `raise NotImplementedError` as a body where something is to be returned).
         """
         settings = self.defaults.merge(**options)
 

@@ -1,0 +1,138 @@
+"""Mistakes of users: both type checkers must find one in each line marked so, and in no other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from asyncjobs import Client, Job, JobContext, Registry, Retry
+
+registry = Registry()
+unknown_option = Registry(queues="default")  # error
+
+
+@registry.job
+async def send(to: str, *, subject: str = "") -> str:
+    return to + subject
+
+
+@registry.job
+def resize(path: str, width: int) -> int:
+    return len(path) * width
+
+
+@registry.job(context=True)
+async def import_rows(context: JobContext, path: str) -> list[int]:
+    return [len(path)]
+
+
+@registry.job(context=True)
+def import_slowly(context: JobContext, path: str) -> bool:
+    return bool(path)
+
+
+@registry.external("billing.charge")
+async def charge(account: str, cents: int) -> str:
+    raise NotImplementedError
+
+
+async def undeclared(to: str) -> None: ...
+
+
+registry.job(queue=1)  # error
+registry.job(retries=5)  # error
+registry.job(retry=5)  # error
+registry.job(timeout="30")  # error
+registry.job(runs_in="fiber")  # error
+registry.job(5)  # error
+registry.external()  # error
+
+
+def takes_a_number(number: int) -> None: ...
+
+
+registry.job(context=True)(takes_a_number)  # error
+Retry(max_retries="3")  # error
+Retry(tries=3)  # error
+Retry(on_exhausted="delete")  # error
+
+
+async def enqueue(client: Client) -> None:
+    await client.enqueue(send, 1)  # error
+    await client.enqueue(send)  # error
+    await client.enqueue(send, "a", "b")  # error
+    await client.enqueue(send, "a", sujet="b")  # error
+    await client.enqueue(send, "a", subject=b"b")  # error
+    await client.enqueue(resize, "a.png")  # error
+    await client.enqueue(resize, "a.png", "100")  # error
+    await client.enqueue(charge, "acme", "100")  # error
+    await client.enqueue(undeclared, "a")  # error
+    await client.enqueue(send("a"))  # error
+
+
+async def enqueue_with_a_context(client: Client, context: JobContext) -> None:
+    await client.enqueue(import_rows, context, "rows.csv")  # error
+    await client.enqueue(import_rows)  # error
+    await client.enqueue(import_slowly, 5)  # error
+    await client.enqueue(import_slowly, context, path="rows.csv")  # error
+
+
+async def calls(client: Client) -> None:
+    send.call(1)  # error
+    send.call("a", sujet="b")  # error
+    resize.call("a.png")  # error
+    import_rows.call(5)  # error
+    await client.enqueue(send.call("a"), "b")  # error
+    await client.enqueue(send.call("a"), subject="b")  # error
+
+
+async def options(client: Client) -> None:
+    send.options(queue=1)  # error
+    send.options(priority="high")  # error
+    send.options(retries=3)  # error
+    send.options(retry=Retry, timeout=1)  # error
+    await client.enqueue(send.options(queue="bulk"), 1)  # error
+    await client.enqueue(send.options(queue="bulk"), "a", queue="other")  # error
+
+
+async def later(client: Client) -> None:
+    await client.enqueue_in("5", send, "a")  # error
+    await client.enqueue_in(5, send, 1)  # error
+    await client.enqueue_in(timedelta(minutes=5), resize, "a.png")  # error
+    await client.enqueue_in(send, "a")  # error
+    await client.enqueue_at(timedelta(minutes=5), send, "a")  # error
+    await client.enqueue_at(datetime.now(UTC), send, "a", when=1)  # error
+    await client.enqueue_at(datetime.now(UTC), send.call(1))  # error
+
+
+async def many(client: Client) -> None:
+    await client.enqueue_many([send])  # error
+    await client.enqueue_many(send.call("a"))  # error
+    await client.enqueue_many([send("a")])  # error
+    await client.enqueue_many(resize.call(path) for path in ["a.png"])  # error
+    numbers: list[Job[int]] = await client.enqueue_many([send.call("a")])  # error
+    print(numbers)
+
+
+async def results(client: Client, job_id: str) -> None:
+    job = await client.enqueue(send, "a")
+    number: int = await job.result()  # error
+    other: Job[int] = job  # error
+    found: Job[int] | None = await client.get(job_id, send)  # error
+    rows: list[str] = await (await client.enqueue(import_rows, "rows.csv")).result()  # error
+    length = len(await (await client.enqueue(resize, "a.png", 1)).result())  # error
+    maybe = await client.get(job_id, send)
+    await maybe.result()  # error
+    await job.result(timeout="10")  # error
+    await client.get(job_id, undeclared)  # error
+    await client.cancel(job)  # error
+    print(number, other, found, rows, length)
+
+
+async def plain(context: JobContext) -> None:
+    number: int = resize(1, 2)  # error
+    text: int = await send("a")  # error
+    await import_rows("rows.csv")  # error
+    import_slowly(context)  # error
+    context.progress("half")  # error
+    context.attempt = 2  # error
+    print(number, text)

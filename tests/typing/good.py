@@ -1,0 +1,170 @@
+"""Code as users write it: both type checkers must find nothing in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_type
+
+from asyncjobs import (
+    Call,
+    Client,
+    Exponential,
+    Job,
+    JobContext,
+    Registry,
+    Retention,
+    Retry,
+    Worker,
+    current_context,
+)
+
+registry = Registry(queue="default", retry=Retry(max_retries=3), timeout=timedelta(minutes=5))
+
+
+@registry.job
+async def send(to: str, *, subject: str = "", copies: int = 1) -> str:
+    return f"{to} {subject} {copies}"
+
+
+@registry.job
+def resize(path: str, width: int) -> int:
+    return len(path) * width
+
+
+@registry.job(queue="mail", priority=3, timeout=30, retention=0, keep_result=False, max_recoveries=1)
+async def with_options(to: str) -> None: ...
+
+
+@registry.job(name="crunch", aliases=["crush"], runs_in="process", retry=Retry(5, delay=Exponential(base=2)))
+def crunch(numbers: list[float]) -> float:
+    return sum(numbers)
+
+
+@registry.job(context=True)
+async def import_rows(context: JobContext, path: str, *, strict: bool = True) -> list[int]:
+    context.progress(0.5, "half")
+    context.log("at", path, strict)
+    assert_type(context.client, Client)
+    return [context.attempt]
+
+
+@registry.job(context=True, runs_in="thread", retry=Retry(delay=[1, timedelta(seconds=5)], only=(OSError,)))
+def import_slowly(context: JobContext, path: str) -> bool:
+    return not context.cancelled and bool(path)
+
+
+@registry.job
+async def awkward(on: str, fn: int, definition: bytes, /, call: str, *, context: str, job_id: str) -> None:
+    assert_type(current_context().id, str)
+
+
+@registry.job
+async def named_self(self: str, delay: int, when: float) -> str:
+    return f"{self}{delay}{when}"
+
+
+@registry.job
+async def variadic(*numbers: int, **labels: str) -> int:
+    return sum(numbers) + len(labels)
+
+
+@registry.external("billing.charge", queue="billing")
+async def charge(account: str, cents: int) -> str:
+    raise NotImplementedError
+
+
+@registry.external("billing.close")
+def close_account(account: str) -> bool:
+    raise NotImplementedError
+
+
+async def definitions_are_still_functions(context: JobContext) -> None:
+    assert_type(await send("ada@example.com", subject="Hi"), str)
+    assert_type(resize("a.png", 100), int)
+    assert_type(crunch([1.0]), float)
+    assert_type(await import_rows(context, "rows.csv", strict=False), list[int])
+    assert_type(import_slowly(context, "rows.csv"), bool)
+    assert_type(await named_self(self="x", delay=1, when=0.5), str)
+    coroutine: Coroutine[Any, Any, str] = send("ada@example.com")
+    coroutine.close()
+
+
+async def enqueue(client: Client) -> None:
+    assert_type(await client.enqueue(send, "ada@example.com", subject="Hi", copies=2), Job[str])
+    assert_type(await client.enqueue(resize, path="a.png", width=100), Job[int])
+    assert_type(await client.enqueue(with_options, "ada@example.com"), Job[None])
+    assert_type(await client.enqueue(crunch, [1.0, 2.0]), Job[float])
+    assert_type(await client.enqueue(import_rows, "rows.csv", strict=False), Job[list[int]])
+    assert_type(await client.enqueue(import_slowly, "rows.csv"), Job[bool])
+    assert_type(await client.enqueue(awkward, "a", 1, b"", call="", context="", job_id=""), Job[None])
+    assert_type(await client.enqueue(named_self, self="x", delay=1, when=0.5), Job[str])
+    assert_type(await client.enqueue(variadic, 1, 2, 3, color="red"), Job[int])
+    assert_type(await client.enqueue(charge, "acme", cents=100), Job[str])
+    assert_type(await client.enqueue(close_account, "acme"), Job[bool])
+    assert_type(await client.enqueue(send.call("ada@example.com", subject="Hi")), Job[str])
+
+
+async def enqueue_with_other_options(client: Client) -> None:
+    bulk = send.options(queue="bulk", priority=-5, retry=Retry(max_retries=0), timeout=None, retention=3600)
+    assert_type(await client.enqueue(bulk, "ada@example.com", copies=3), Job[str])
+    assert_type(await client.enqueue(import_rows.options(queue="bulk"), "rows.csv"), Job[list[int]])
+    assert_type(bulk.call("ada@example.com"), Call[str])
+
+
+async def enqueue_later(client: Client) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert_type(
+        await client.enqueue_in(timedelta(minutes=5), send, "ada@example.com", subject="Hi"), Job[str]
+    )
+    assert_type(await client.enqueue_in(2.5, resize, "a.png", width=1), Job[int])
+    assert_type(await client.enqueue_in(5, named_self, "x", delay=1, when=0.5), Job[str])
+    assert_type(await client.enqueue_in(5, resize.call("a.png", 1)), Job[int])
+    assert_type(await client.enqueue_at(tomorrow, send, "ada@example.com"), Job[str])
+    assert_type(await client.enqueue_at(tomorrow, named_self, "x", delay=1, when=0.5), Job[str])
+    assert_type(await client.enqueue_at(tomorrow, import_rows.call("rows.csv")), Job[list[int]])
+
+
+async def addresses() -> AsyncIterator[Call[str]]:
+    yield send.call("ada@example.com")
+
+
+async def enqueue_many(client: Client, people: list[str]) -> None:
+    assert_type(await client.enqueue_many(send.call(to, subject="Hi") for to in people), list[Job[str]])
+    assert_type(await client.enqueue_many([resize.call("a.png", 1)]), list[Job[int]])
+    assert_type(await client.enqueue_many(addresses()), list[Job[str]])
+    mixed: list[Call[object]] = [send.call("ada@example.com"), resize.call("a.png", 1)]
+    assert_type(await client.enqueue_many(mixed), list[Job[object]])
+
+
+async def results(client: Client) -> None:
+    job = await client.enqueue(send, "ada@example.com")
+    assert_type(await job.result(timeout=10), str)
+    assert_type(await (await job.refresh()).result(timedelta(seconds=1)), str)
+    text: str = await job.result()
+    await wait_for_any([job, await client.enqueue(resize, "a.png", 1)])
+    print(text, job.state, job.progress, job.created_at, [entry.traceback for entry in await job.history()])
+
+
+async def wait_for_any(jobs: Sequence[Job[object]]) -> None:
+    assert_type(await jobs[0].result(), object)
+
+
+async def find(client: Client, job_id: str) -> None:
+    assert_type(await client.get(job_id, send), Job[str] | None)
+    assert_type(await client.get(job_id, import_rows.options(queue="bulk")), Job[list[int]] | None)
+    assert_type(await client.get(job_id), Job[Any] | None)
+    assert_type(await client.jobs("failed"), list[Job[Any]])
+    job = await client.get(job_id, charge)
+    if job is not None:
+        assert_type(await job.result(), str)
+
+
+async def work() -> None:
+    async with Client("redis://localhost:6379/0", registry=registry) as client:
+        async with Worker(
+            registry, client, queues=["critical", "default"], concurrency=10, grace=5
+        ) as worker:
+            worker.stop()
+        weights = {"critical": 3, "default": 1}
+        await Worker(registry, client, queues=weights, retention=Retention(failed=timedelta(days=7))).run()
