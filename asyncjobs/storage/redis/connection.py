@@ -49,10 +49,19 @@ UNREACHABLE = (
 """What may pass by itself: the same request is sent again."""
 
 
+_REFUSED = (redis_errors.AuthenticationError, redis_errors.AuthorizationError, redis_errors.NoPermissionError)
+"""Answers that no further try will change, though redis-py counts some among the connection's errors."""
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error may pass by itself, so that the same request is worth sending again."""
+    return isinstance(error, UNREACHABLE) and not isinstance(error, _REFUSED)
+
+
 def translate(error: Exception) -> Exception:
     """The error of ours that a reply of Redis stands for."""
     text = str(error)
-    if isinstance(error, UNREACHABLE):
+    if is_passing(error):
         return StorageUnavailable(f"Redis can't be reached: {text}")
     word = text.split(" ", 1)[0]
     # Up to Redis 6.2 what went wrong in a script stands at the end of the message.
@@ -66,7 +75,7 @@ def translate(error: Exception) -> Exception:
         return WorkerGone("this worker's entry is gone: its lease ran out and its jobs were taken back")
     if word == "STALE":
         return StorageError(text)
-    if isinstance(error, (redis_errors.AuthenticationError, redis_errors.NoPermissionError)):
+    if isinstance(error, _REFUSED):
         return StorageError(f"Redis refuses access: {text}; check the user and password of the URL")
     return StorageError(f"Redis refused a request: {text}")
 
@@ -196,7 +205,7 @@ class Link:
             await self.drop()
             raise
         if isinstance(reply, Exception):
-            if isinstance(reply, UNREACHABLE):
+            if is_passing(reply):
                 await self.drop()
             raise reply
         return reply

@@ -13,7 +13,7 @@ from redis import exceptions as redis_errors
 from asyncjobs.errors import StorageUnavailable
 from asyncjobs.storage.base import HeartbeatReply
 from asyncjobs.storage.redis import scripts
-from asyncjobs.storage.redis.connection import UNREACHABLE, translate
+from asyncjobs.storage.redis.connection import is_passing, translate
 from asyncjobs.storage.redis.pools import Pools
 from asyncjobs.storage.redis.replies import pack_info
 from asyncjobs.storage.redis.shard import Shard
@@ -40,7 +40,7 @@ class RedisHeartbeatLink:
         except redis_errors.NoScriptError:
             raise
         except (redis_errors.RedisError, OSError) as error:
-            if isinstance(error, (*UNREACHABLE, redis_errors.AskError)):
+            if is_passing(error) or isinstance(error, redis_errors.AskError):
                 self.close()
                 raise StorageUnavailable(f"Redis can't be reached: {error}") from error
             raise translate(error) from error

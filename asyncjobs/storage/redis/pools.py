@@ -50,7 +50,6 @@ def _sync_settings(reply_timeout: float) -> dict[str, Any]:
         "socket_timeout": reply_timeout,
         "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),
-        "single_connection_client": True,
     }
 
 
@@ -67,7 +66,9 @@ class Pools:
 
     def sync_client(self, tag: str, reply_timeout: float) -> redis.Redis:
         """A client for a thread, with one connection to the server that holds a shard."""
-        client: redis.Redis = cast(Any, redis.Redis).from_url(self.url, **_sync_settings(reply_timeout))
+        client: redis.Redis = cast(Any, redis.Redis).from_url(
+            self.url, single_connection_client=True, **_sync_settings(reply_timeout)
+        )
         return client
 
     async def moved(self, error: Exception) -> bool:
@@ -195,7 +196,12 @@ class ClusterPools(Pools):
         """See `Pools.sync_client`."""
         host, port = self._slots.get(tag, (self._host, self._port))
         return redis.Redis(
-            host=host, port=port, ssl=self._tls, **self._login, **_sync_settings(reply_timeout)
+            host=host,
+            port=port,
+            ssl=self._tls,
+            single_connection_client=True,
+            **self._login,
+            **_sync_settings(reply_timeout),
         )
 
     async def moved(self, error: Exception) -> bool:

@@ -12,10 +12,10 @@ from redis import exceptions as redis_errors
 from asyncjobs.clock import Clock
 from asyncjobs.storage.redis.connection import (
     RETRY_DELAYS,
-    UNREACHABLE,
     EncodableArg,
     Link,
     OnReply,
+    is_passing,
     translate,
 )
 from asyncjobs.storage.redis.keys import Keys, hash_tag
@@ -108,7 +108,7 @@ class Shard:
                         raise
                     reply = await link.call("EVAL", script.source, *command[2:])
             except (redis_errors.RedisError, OSError, EOFError) as error:
-                passing = isinstance(error, UNREACHABLE)
+                passing = is_passing(error)
                 if not passing and not await self._pools.moved(error):
                     if link is not None:
                         self._idle.append(link)

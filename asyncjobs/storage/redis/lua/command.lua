@@ -1,7 +1,6 @@
 -- command: tells a worker to be quiet or to stop.
 -- KEYS: t. ARGV: worker, command. Reply: 1, or 0 if there is no such worker. O(1).
 redis.call('HDEL', K.meta, '-')
-redis.call('HDEL', K.meta, '-')
 if redis.call('EXISTS', K.worker(A.worker)) == 0 then
   return 0
 end
