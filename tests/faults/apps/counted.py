@@ -95,6 +95,11 @@ async def deadly() -> None:
 
 
 @registry.job
+async def silent() -> None:
+    """Note nothing."""
+
+
+@registry.job
 async def heavy(blob: bytes) -> None:
     """Have large arguments."""
     ledger = ledger_of_test()
