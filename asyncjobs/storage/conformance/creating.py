@@ -143,6 +143,7 @@ class CreatingTests:
         await scene.create(delay_ms=1_000)
         assert await scene.take_marker() == "default"
 
+        await scene.create(delay_ms=1_000)
         await scene.create(delay_ms=2_000)
         assert await scene.take_marker() is None
 

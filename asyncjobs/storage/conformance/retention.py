@@ -61,13 +61,22 @@ class RetentionTests:
         assert await scene.state(plain) is None
 
     async def test_a_requeued_job_has_no_retention_of_its_own_any_more(self, scene: Scene) -> None:
-        job_id = await scene.finished(retention_ms=500)
-        await scene.storage.requeue(job_id, "request1")
+        short, long = await scene.finished(retention_ms=500), await scene.finished(retention_ms=FOR_EVER)
+        await scene.storage.requeue(short, "request1")
+        await scene.storage.requeue(long, "request1")
         scene.clock.advance(1_000)
-
         await scene.storage.trim(scene.shard, Retention(), 100)
+        assert await scene.listed(State.ENQUEUED) == [short, long]
 
-        assert await scene.state(job_id) is State.ENQUEUED
+        worker = await scene.worker()
+        await worker.run()
+        await worker.run()
+        await scene.storage.trim(scene.shard, Retention(), 100)
+        assert await scene.listed(State.SUCCEEDED) == [short, long]
+
+        scene.clock.advance(1_000)
+        await scene.storage.trim(scene.shard, Retention(succeeded_ms=1_000), 100)
+        assert await scene.listed(State.SUCCEEDED) == []
 
     async def test_the_greatest_number_counts_for_jobs_with_a_retention_of_their_own_too(
         self, scene: Scene

@@ -13,6 +13,7 @@ from asyncjobs.storage.base import (
     HistoryEntry,
     JobRecord,
     LogLine,
+    Page,
     QueueRecord,
     State,
     WorkerRecord,
@@ -95,6 +96,21 @@ def job_record(job_id: str, flat: list[bytes], score: bytes | None) -> JobRecord
         progress=None if progress is None else _float(progress),
         progress_message=fields.get(_F["progress_message"], b"").decode(errors="replace"),
     )
+
+
+def found_record(job_id: str, reply: Any) -> JobRecord | None:
+    """A job as `get` and `watch` tell of it."""
+    return None if reply is None else job_record(job_id, reply[0], reply[1])
+
+
+def page(reply: list[Any]) -> Page:
+    """What `jobs` gave of one shard."""
+    jobs: list[JobRecord] = []
+    for at in range(1, len(reply), 3):
+        record = job_record(reply[at].decode(), reply[at + 1], reply[at + 2])
+        if record is not None:
+            jobs.append(record)
+    return Page(jobs, reply[0])
 
 
 def exchange_reply(reply: list[Any], exchange: int) -> ExchangeReply:

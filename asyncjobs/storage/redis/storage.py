@@ -15,13 +15,11 @@ from asyncjobs.storage.base import (
     Deleted,
     ExchangeReply,
     ExchangeRequest,
-    Finish,
     HistoryEntry,
     JobRecord,
     LogLine,
     NewJob,
     Note,
-    Outcome,
     Page,
     QueueRecord,
     ReapReply,
@@ -36,8 +34,9 @@ from asyncjobs.storage.redis.connection import EncodableArg
 from asyncjobs.storage.redis.gather import merge_pages, merge_queues, merge_workers
 from asyncjobs.storage.redis.group import Done, GroupCommit
 from asyncjobs.storage.redis.heartbeat import RedisHeartbeatLink
-from asyncjobs.storage.redis.keys import FIELDS, SCHEMA_VERSION, STATES, pieces
+from asyncjobs.storage.redis.keys import SCHEMA_VERSION, STATES
 from asyncjobs.storage.redis.pools import make_pools
+from asyncjobs.storage.redis.requests import add_finish, add_job
 from asyncjobs.storage.redis.shard import Shard
 
 GROUP_JOBS = 500
@@ -46,9 +45,6 @@ GROUP_BYTES = 1 << 20
 """Bytes of arguments that one create script is sent at most (one larger job goes alone)."""
 SHORTEST_WAIT = 0.01
 """Seconds. To a blocking command a time-out of 0 means for ever, and Redis 6.2 rounds 1 ms down to it."""
-
-_PAYLOAD, _NAME, _OPTIONS = FIELDS["payload"], FIELDS["name"], FIELDS["options"]
-_MAX_RECOVERIES, _RESULT, _DROPPED = FIELDS["max_recoveries"], FIELDS["result"], FIELDS["result_dropped"]
 
 
 class RedisStorage:
@@ -120,16 +116,7 @@ class RedisStorage:
         def depart(jobs: list[NewJob], done: Done[Created | None]) -> None:
             args: list[EncodableArg] = [shard.now()]
             for job in jobs:
-                fields: list[EncodableArg] = [_NAME, job.name]
-                if job.payload:
-                    fields += pieces(_PAYLOAD, job.payload)
-                if job.options:
-                    fields += (_OPTIONS, job.options)
-                if job.max_recoveries != 3:
-                    fields += (_MAX_RECOVERIES, job.max_recoveries)
-                plain = not (job.priority or job.delay_ms or job.due_ms)
-                timing = "" if plain else f"{job.priority} {job.delay_ms} {job.due_ms}"
-                args += (job.id, job.queue, timing, len(fields), *fields)
+                add_job(args, job)
 
             def on_reply(reply: Any) -> None:
                 done(reply if isinstance(reply, Exception) else [_CREATED[code] for code in reply])
@@ -184,7 +171,7 @@ class RedisStorage:
 
     async def get(self, job_id: str) -> JobRecord | None:
         """See `Storage.get`."""
-        return _record(job_id, await self._of(job_id).run(scripts.GET, job_id))
+        return replies.found_record(job_id, await self._of(job_id).run(scripts.GET, job_id))
 
     async def history(self, job_id: str) -> list[HistoryEntry]:
         """See `Storage.history`."""
@@ -222,7 +209,7 @@ class RedisStorage:
                 await shard.run(scripts.JOBS, STATES[state], name, *span, int(newest_first))
                 for shard in self._shards
             ]
-            pages.append(merge_pages([_page(share) for share in shares], state, newest_first))
+            pages.append(merge_pages([replies.page(share) for share in shares], state, newest_first))
         jobs = [job for page in pages for job in page.jobs]
         if merged:
             jobs = jobs[offset:]
@@ -243,7 +230,7 @@ class RedisStorage:
 
     async def watch(self, job_id: str, inbox: str) -> JobRecord | None:
         """See `Storage.watch`."""
-        return _record(job_id, await self._of(job_id).run(scripts.WATCH, job_id, inbox))
+        return replies.found_record(job_id, await self._of(job_id).run(scripts.WATCH, job_id, inbox))
 
     async def receive(self, shard: int, inbox: str, timeout: float) -> list[str]:
         """See `Storage.receive`."""
@@ -282,7 +269,7 @@ class RedisStorage:
             *(kept.succeeded_ms, kept.failed_ms, kept.cancelled_ms, kept.max_jobs),
         ]
         for finish in request.finishes:
-            _add_finish(args, finish)
+            add_finish(args, finish)
         reply = await part.run(scripts.EXCHANGE, *args)
         return replies.exchange_reply(reply, request.number)
 
@@ -377,31 +364,3 @@ _COUNTED = (
 )
 _LISTED = frozenset({State.SCHEDULED, State.RETRYING, State.SUCCEEDED, State.FAILED, State.CANCELLED})
 _TOTALS = ("succeeded", "failed", "cancelled", "retried", "recovered", "trimmed")
-
-
-def _add_finish(args: list[EncodableArg], finish: Finish) -> None:
-    plain = finish.outcome is Outcome.SUCCEEDED and finish.retention_ms < 0
-    if plain and finish.result_kept and not finish.result:
-        args += (finish.id, finish.exchange, "0", 0)
-        return
-    fields = pieces(_RESULT, finish.result) if finish.outcome is Outcome.SUCCEEDED else []
-    if not finish.result_kept:
-        fields += (_DROPPED, "1")
-    if plain:
-        args += (finish.id, finish.exchange, "0", len(fields), *fields)
-    else:
-        how = f"{finish.outcome.value} {finish.delay_ms} {finish.retention_ms}"
-        args += (finish.id, finish.exchange, how, len(fields), *fields, finish.error)
-
-
-def _record(job_id: str, reply: Any) -> JobRecord | None:
-    return None if reply is None else replies.job_record(job_id, reply[0], reply[1])
-
-
-def _page(reply: list[Any]) -> Page:
-    jobs: list[JobRecord] = []
-    for at in range(1, len(reply), 3):
-        record = replies.job_record(reply[at].decode(), reply[at + 1], reply[at + 2])
-        if record is not None:
-            jobs.append(record)
-    return Page(jobs, reply[0])

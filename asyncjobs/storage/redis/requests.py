@@ -1,0 +1,40 @@
+"""What scripts are told of new jobs and of finished ones: the open part of their arguments."""
+
+from __future__ import annotations
+
+from asyncjobs.storage.base import Finish, NewJob, Outcome
+from asyncjobs.storage.redis.connection import EncodableArg
+from asyncjobs.storage.redis.keys import FIELDS, pieces
+
+_PAYLOAD, _NAME, _OPTIONS = FIELDS["payload"], FIELDS["name"], FIELDS["options"]
+_MAX_RECOVERIES, _RESULT, _DROPPED = FIELDS["max_recoveries"], FIELDS["result"], FIELDS["result_dropped"]
+
+
+def add_job(args: list[EncodableArg], job: NewJob) -> None:
+    """Add what `create` is to know of one job."""
+    fields: list[EncodableArg] = [_NAME, job.name]
+    if job.payload:
+        fields += pieces(_PAYLOAD, job.payload)
+    if job.options:
+        fields += (_OPTIONS, job.options)
+    if job.max_recoveries != 3:
+        fields += (_MAX_RECOVERIES, job.max_recoveries)
+    plain = not (job.priority or job.delay_ms or job.due_ms)
+    timing = "" if plain else f"{job.priority} {job.delay_ms} {job.due_ms}"
+    args += (job.id, job.queue, timing, len(fields), *fields)
+
+
+def add_finish(args: list[EncodableArg], finish: Finish) -> None:
+    """Add what `exchange` is to know of one finish."""
+    plain = finish.outcome is Outcome.SUCCEEDED and finish.retention_ms < 0
+    if plain and finish.result_kept and not finish.result:
+        args += (finish.id, finish.exchange, "0", 0)
+        return
+    fields = pieces(_RESULT, finish.result) if finish.outcome is Outcome.SUCCEEDED else []
+    if not finish.result_kept:
+        fields += (_DROPPED, "1")
+    if plain:
+        args += (finish.id, finish.exchange, "0", len(fields), *fields)
+    else:
+        how = f"{finish.outcome.value} {finish.delay_ms} {finish.retention_ms}"
+        args += (finish.id, finish.exchange, how, len(fields), *fields, finish.error)
