@@ -20,6 +20,9 @@ def main() -> int:
     options = parser.parse_args()
     try:
         return run_demo(kill=options.kill, processes=options.processes, url=options.redis)
+    except KeyboardInterrupt:
+        # Before the demo itself heeds signals.
+        return 130
     except AsyncjobsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

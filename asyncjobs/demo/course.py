@@ -44,7 +44,10 @@ class Killed:
 
 
 async def clean(client: Client) -> None:
-    """Remove what an earlier demo has left in the demo's namespace. Raises `DemoError` if another one is at work there."""
+    """Remove what an earlier demo has left in its namespace.
+
+    Raises `DemoError` if another one is at work there.
+    """
     async with client:
         now = (await client.stats()).now
         for worker in await client.workers():
@@ -64,7 +67,12 @@ class Course:
     """One run of the demo."""
 
     def __init__(
-        self, client: Client, tasks: Sequence[Task], workers: WorkerProcesses, processes: int, display: Display
+        self,
+        client: Client,
+        tasks: Sequence[Task],
+        workers: WorkerProcesses,
+        processes: int,
+        display: Display,
     ) -> None:
         self._client = client
         self._tasks = tasks
@@ -93,7 +101,7 @@ class Course:
             await asyncio.sleep(PAUSE)
 
     async def _ping(self) -> float:
-        """Milliseconds from here until the job ran: the workers are on this machine, so the clock is the same."""
+        """Milliseconds from here until the job ran. Workers on this machine have the same clock."""
         before = time.time()
         job = await self._client.enqueue(ping)
         return (await job.result() - before) * 1000
@@ -115,7 +123,9 @@ class Course:
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(self._show_counts(progress))
                 killing = group.create_task(self._kill_one(progress)) if kill else None
-                await asyncio.wait([group.create_task(self._result(task, job, progress)) for task, job in jobs])
+                await asyncio.wait(
+                    [group.create_task(self._result(task, job, progress)) for task, job in jobs]
+                )
                 watching.cancel()
         except BaseExceptionGroup as errors:
             # One is enough to end it, and reads better alone.

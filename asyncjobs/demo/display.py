@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 from rich.text import Text
 
 from asyncjobs.demo.interruption import Interrupted
@@ -20,16 +20,18 @@ from asyncjobs.demo.plan import Task
 from asyncjobs.storage.base import State
 from asyncjobs.storage.redis.connection import without_password
 
+LABEL_WIDTH = 10
 PLAIN_LINES = 4
 """Lines that tell of the progress where there is no bar."""
 
 
-def labelled() -> Table:
-    """A grid of labels and what they stand for, which may take several lines."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="bold", width=8, no_wrap=True)
-    grid.add_column(overflow="fold")
-    return grid
+def say(console: Console, label: str, text: str, style: str = "") -> None:
+    """Print a label and what is to be said of it, which may take several lines."""
+    indent = " " * LABEL_WIDTH
+    wrapped = textwrap.fill(text, console.width, initial_indent=indent, subsequent_indent=indent)
+    console.print(
+        Text(f"{label:{LABEL_WIDTH}}", style="bold").append(wrapped[LABEL_WIDTH:], style=f"not bold {style}")
+    )
 
 
 class Display:
@@ -44,18 +46,18 @@ class Display:
         delayed = sum(1 for task in tasks if task.delay)
         failing = sum(1 for task in tasks if task.failures)
         self.console.print("[bold]asyncjobs demo[/]: Python's standard library, analysed by one job a file\n")
-        grid = labelled()
-        grid.add_row("files", f"{len(tasks):,} in {library}{tests}")
-        grid.add_row("jobs", f"{delayed} of them delayed by seconds; {failing} made to fail at first, to be retried")
-        self.console.print(grid)
+        say(self.console, "files", f"{len(tasks):,} in {library}{tests}")
+        say(
+            self.console,
+            "jobs",
+            f"{delayed} are delayed by seconds; {failing} are made to fail at first, to be retried",
+        )
 
     def started(self, url: str, processes: int, concurrency: int, *, embedded: bool) -> None:
         """What was started for it."""
-        grid = labelled()
-        where = without_password(url)
-        grid.add_row("server", f"{where}, a Valkey started for this run" if embedded else where)
-        grid.add_row("workers", f"{processes} processes, each with up to {concurrency} jobs at once")
-        self.console.print(grid)
+        note = ", a Valkey started for this run" if embedded else ""
+        say(self.console, "server", without_password(url) + note)
+        say(self.console, "workers", f"{processes} processes, each with up to {concurrency} jobs at once")
         self.console.print()
 
     def killed(self, pid: int, running: int) -> None:
@@ -67,7 +69,7 @@ class Display:
         self.console.print(f"{interruption}: stopped. The workers and the server have ended.")
 
     @contextmanager
-    def log(self) -> Iterator[None]:
+    def log(self) -> Generator[None, None, None]:
         """Show what the supervisor logs."""
         logger = logging.getLogger("asyncjobs")
         handler, propagate = _Lines(self.console), logger.propagate
@@ -80,7 +82,7 @@ class Display:
             logger.propagate = propagate
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Progress]:
+    def progress(self, total: int) -> Generator[Progress, None, None]:
         """Show how far it is, until the block ends."""
         if not self.console.is_terminal or self.console.is_dumb_terminal:
             yield Progress(self.console, total)
@@ -130,12 +132,12 @@ class LiveProgress(Progress):
             console=console,
         )
         self._files = self._bar.add_task("", total=total)
-        self._counts = Text(style="dim", no_wrap=True, overflow="ellipsis")
+        self._counts = Text(style="dim", no_wrap=True, overflow="crop")
         self.renderable = Group(self._bar, self._counts)
 
     def advance(self, path: str) -> None:
         """A file is done."""
-        self._bar.update(self._files, advance=1, description=_end_of(path, 24))
+        self._bar.update(self._files, advance=1, description=end_of(path, 24))
 
     def show(self, counts: Mapping[State, int]) -> None:
         """The numbers of jobs by state."""
@@ -143,17 +145,18 @@ class LiveProgress(Progress):
         self._counts.plain = "  " + ", ".join(f"{counts.get(state, 0)} {name}" for state, name in parts)
 
 
-def _end_of(path: str, width: int) -> str:
+def end_of(path: str, width: int) -> str:
+    """The part of a path that says most, in so many characters."""
     return path if len(path) <= width else "..." + path[-width + 3 :]
 
 
 class _Lines(logging.Handler):
-    """Log lines, one line each."""
+    """Log lines, set off from what the demo itself says."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(logging.WARNING)
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = Text(f"  {record.name}: {record.getMessage()}", style="dim")
-        self._console.print(line, no_wrap=True, overflow="ellipsis")
+        for line in textwrap.wrap(record.getMessage(), self._console.width - 4):
+            self._console.print(Text(f"  | {line}", style="dim"))

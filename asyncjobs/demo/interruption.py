@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
 
-class Interrupted(Exception):  # noqa: N818 - what happened, told to whoever is in charge
+class Interrupted(Exception):
     """SIGINT or SIGTERM came."""
 
     def __init__(self, number: int) -> None:
@@ -23,7 +23,7 @@ class Interrupted(Exception):  # noqa: N818 - what happened, told to whoever is 
 
 
 @contextmanager
-def signals_heeded() -> Iterator[Future[int]]:
+def signals_heeded() -> Generator[Future[int], None, None]:
     """Gives a future that is done, with the signal's number, once SIGINT or SIGTERM has come.
 
     In another thread than the main one, whose signals they are, it is never done.

@@ -32,7 +32,7 @@ warnings.filterwarnings("ignore", module=PARSED_AS)
 registry = Registry()
 
 
-class Overloaded(Exception):  # noqa: N818 - what a service that is called too often would say
+class Overloaded(Exception):
     """What chosen jobs fail with, at first."""
 
 
@@ -54,12 +54,16 @@ class Analysis:
     """Why it isn't Python (the library's tests have such files); empty if it is."""
 
 
-@registry.job(name="analyse", context=True, retry=Retry(max_retries=3, delay=0.5))
+@registry.job(name="analyse", context=True, runs_in="process", retry=Retry(max_retries=3, delay=0.5))
 def analyse(context: JobContext, path: str, *, failures: int = 0) -> Analysis:
     """Parse a file of the library and count what is in it. The first `failures` attempts fail."""
     if context.failures < failures:
         raise Overloaded(f"attempt {context.attempt} at {path} is made to fail; another one follows")
-    source = (LIBRARY / path).read_bytes()
+    return measured(path, (LIBRARY / path).read_bytes())
+
+
+def measured(path: str, source: bytes) -> Analysis:
+    """What is in a file's source."""
     lines = len(source.splitlines())
     try:
         tree = ast.parse(source, filename=PARSED_AS)

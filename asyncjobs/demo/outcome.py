@@ -55,7 +55,7 @@ class Outcome:
     seconds: float
     """From the first `enqueue` to the last result."""
     idle_ms: list[float]
-    """From before `enqueue` was called until the job ran, for jobs given to idle workers one after another."""
+    """From before `enqueue` was called until the job ran, for jobs given to idle workers one by one."""
     recovery: Recovery | None
 
     @property
@@ -75,7 +75,7 @@ class Outcome:
 
 
 def check_exact(tasks: Sequence[Task], done: Sequence[Done]) -> None:
-    """Raise `AssertionError` unless the results are of exactly these tasks, each once and after the failures it should have."""
+    """Raise `AssertionError` unless every task is there once, after as many failures as it was to have."""
     expected = Counter(task.path for task in tasks)
     reported = Counter(one.analysis.path for one in done)
     if reported != expected:
@@ -83,7 +83,9 @@ def check_exact(tasks: Sequence[Task], done: Sequence[Done]) -> None:
         raise AssertionError(f"the report isn't exact: missing {missing}, too many of {extra}")
     for one in done:
         if one.job.failures != one.task.failures or one.analysis.path != one.task.path:
-            raise AssertionError(f"{one.task} has {one.job.failures} failures and the result of {one.analysis.path}")
+            raise AssertionError(
+                f"{one.task} has {one.job.failures} failures and the result of {one.analysis.path}"
+            )
 
 
 async def recovery_of(worker: str, pid: int, killed_at: datetime, done: Sequence[Done]) -> Recovery:

@@ -25,7 +25,7 @@ class Task:
 
     @classmethod
     def of(cls, path: str) -> Task:
-        """Chosen by the path alone, so that every run does the same: 1 in 25 is delayed, 1 in 15 fails first."""
+        """Chosen by the path alone, the same in every run: 1 in 25 is delayed, 1 in 15 fails first."""
         number = crc32(path.encode())
         delay = 1.0 + number // 25 % 4000 / 1000 if number % 25 == 0 else 0.0
         failures = 1 + number % 2 if number // 7 % 15 == 0 else 0
@@ -33,7 +33,7 @@ class Task:
 
 
 def sources(library: Path) -> list[str]:
-    """All readable `.py` files of a library, relative to it, sorted; with its tests, if it comes with them."""
+    """All readable `.py` files of a library, relative to it, sorted; its tests too, if it has them."""
     return sorted(str(path.relative_to(library)) for path in _walk(library))
 
 

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from asyncjobs.demo.display import labelled
+from asyncjobs.demo.display import end_of, say
 from asyncjobs.demo.jobs import Analysis
 from asyncjobs.demo.outcome import Outcome, Recovery, percentile
 
@@ -19,20 +19,25 @@ PATH_WIDTH = 34
 def report(console: Console, outcome: Outcome, next_steps: Sequence[tuple[str, str]]) -> None:
     """Print it. The outcome has been checked to hold each file exactly once."""
     analyses = [done.analysis for done in outcome.done]
-    console.print(_files("Largest files", analyses, lambda analysis: analysis.lines))
-    console.print(_files("Most branching files", analyses, lambda analysis: analysis.branches))
-    console.print(_latencies(outcome))
-    console.print(_summary(outcome, analyses))
+    console.print()
+    for table in (
+        _files("Largest files", analyses, lambda analysis: analysis.lines),
+        _files("Most branching files", analyses, lambda analysis: analysis.branches),
+        _latencies(outcome),
+    ):
+        console.print(table)
+        console.print()
+    _summary(console, outcome, analyses)
     console.print("\n[bold]Next[/]")
-    steps = Table.grid(padding=(0, 3, 0, 0))
+    width = max(len(command) for command, _ in next_steps)
     for command, meaning in next_steps:
-        steps.add_row(f"  [bold cyan]{command}[/]", meaning)
-    console.print(steps)
+        # Not wrapped, so that it can be copied whole.
+        console.print(f"  [cyan]{command:{width}}[/]  # {meaning}", soft_wrap=True)
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column(title, width=PATH_WIDTH, no_wrap=True, overflow="ellipsis")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    table.add_column(title, width=PATH_WIDTH, no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right", min_width=7)
     return table
@@ -42,7 +47,7 @@ def _files(title: str, analyses: Sequence[Analysis], size: Callable[[Analysis], 
     table = _table(title, "lines", "functions", "classes", "branches")
     for analysis in sorted(analyses, key=lambda analysis: (-size(analysis), analysis.path))[:ROWS]:
         numbers = analysis.lines, analysis.functions, analysis.classes, analysis.branches
-        table.add_row(analysis.path, *(f"{number:,}" for number in numbers))
+        table.add_row(end_of(analysis.path, PATH_WIDTH), *(f"{number:,}" for number in numbers))
     return table
 
 
@@ -54,38 +59,44 @@ def _latencies(outcome: Outcome) -> Table:
         ("delayed, past all that queue", outcome.late_ms),
     ):
         if values:
-            table.add_row(what, f"{len(values):,}", _time(percentile(values, 0.5)), _time(percentile(values, 0.99)))
+            table.add_row(
+                what, f"{len(values):,}", _time(percentile(values, 0.5)), _time(percentile(values, 0.99))
+            )
     return table
 
 
-def _summary(outcome: Outcome, analyses: Sequence[Analysis]) -> Table:
-    grid = labelled()
+def _summary(console: Console, outcome: Outcome, analyses: Sequence[Analysis]) -> None:
     total = len(analyses)
     size = sum(analysis.size for analysis in analyses) / 1_000_000
-    grid.add_row(
-        "sum",
-        f"{sum(a.lines for a in analyses):,} lines ({size:.1f} MB), {sum(a.functions for a in analyses):,} functions, "
-        f"{sum(a.classes for a in analyses):,} classes, {sum(a.branches for a in analyses):,} branches",
+    say(
+        console,
+        "totals",
+        f"{sum(a.lines for a in analyses):,} lines ({size:.1f} MB), "
+        f"{sum(a.functions for a in analyses):,} functions, {sum(a.classes for a in analyses):,} classes, "
+        f"{sum(a.branches for a in analyses):,} branches",
     )
     unparsable = [analysis for analysis in analyses if analysis.unparsable]
     if unparsable:
-        grid.add_row("", f"{len(unparsable)} files can't be parsed, and say why: a result like others")
-    grid.add_row("speed", f"{total:,} jobs in {outcome.seconds:.1f} s, {total / outcome.seconds:,.0f} jobs/s")
-    grid.add_row("retries", f"{outcome.retries} attempts failed, and each was followed by another")
+        say(console, "", f"{len(unparsable)} files aren't valid Python; their results say why")
+    say(console, "speed", f"{total:,} jobs in {outcome.seconds:.1f} s: {total / outcome.seconds:,.0f} jobs/s")
+    say(
+        console,
+        "retries",
+        f"{outcome.retries} attempts failed, as they were made to, and each was followed by another",
+    )
     if outcome.recovery is not None:
-        grid.add_row("kill -9", _recovery(outcome.recovery))
-    grid.add_row("check", f"[bold green]{total:,} files, {total:,} results: every file exactly once[/]")
-    return grid
+        say(console, "recovery", _recovery(outcome.recovery))
+    say(console, "check", f"{total:,} files, {total:,} results: every file exactly once", "green")
 
 
 def _recovery(recovery: Recovery) -> str:
-    count = len(recovery.back_ms)
     text = (
-        f"worker process {recovery.pid} died with {count} jobs; they were back in their queues after "
-        f"{_time(max(recovery.back_ms))}"
+        f"the killed worker had {len(recovery.back_ms)} jobs; "
+        f"they were back in their queues after {_time(max(recovery.back_ms))}"
     )
     if recovery.again_ms:
-        text += f", and ran again {_time(min(recovery.again_ms))} to {_time(max(recovery.again_ms))} after the kill"
+        first, last = _time(min(recovery.again_ms)), _time(max(recovery.again_ms))
+        text += f", and ran again {first if first == last else f'{first} to {last}'} after the kill"
     return text
 
 

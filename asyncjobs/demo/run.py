@@ -17,14 +17,16 @@ from asyncjobs.demo.plan import Task, sources
 from asyncjobs.demo.report import report
 from asyncjobs.demo.workers import WorkerProcesses
 from asyncjobs.embedded import EmbeddedServer
+from asyncjobs.errors import OptionError
+from asyncjobs.storage.redis.connection import without_password
 from asyncjobs.worker.settings import WorkerSettings
 
 T = TypeVar("T")
 
 NAMESPACE = "asyncjobs-demo"
 """Its own, so that in a Redis that is in use nothing else is touched."""
-CONCURRENCY = 4
-"""Jobs that a worker runs at once: they keep a core busy, so that more would only take turns."""
+CONCURRENCY = 2
+"""Jobs that a worker runs at once, each in a process of its own."""
 PATIENCE = 3.0
 """Seconds that the server has to answer at first."""
 GRACE = 1.0
@@ -33,13 +35,15 @@ GRACE = 1.0
 
 def run(*, kill: bool, processes: int, url: str | None) -> int:
     """See `asyncjobs.demo.run_demo`."""
-    tasks = [Task.of(path) for path in sources(LIBRARY)]
-    if not tasks:
-        raise DemoError(f"there are no .py files in {LIBRARY}, where this Python's standard library should be")
+    if processes < 1:
+        raise OptionError(f"processes must be 1 or more, not {processes}")
     display = Display()
     with signals_heeded() as interrupted:
         try:
             with ExitStack() as started:
+                tasks = [Task.of(path) for path in sources(LIBRARY)]
+                if not tasks:
+                    raise DemoError(f"there are no .py files in {LIBRARY}, this Python's standard library")
                 display.beginning(tasks, LIBRARY)
                 address = url or started.enter_context(EmbeddedServer()).url
                 client = Client(address, namespace=NAMESPACE, patience=PATIENCE)
@@ -74,21 +78,27 @@ def next_steps(*, kill: bool, url: str | None) -> list[tuple[str, str]]:
     if not kill:
         steps.insert(0, ("asyncjobs demo --kill", "kill a worker with -9 in the middle of it"))
     if url is not None:
-        steps.insert(0, (f"asyncjobs stats --namespace {NAMESPACE}", "what is stored of these jobs"))
+        command = f"asyncjobs stats --namespace {NAMESPACE} --redis {without_password(url)}"
+        steps.insert(0, (command, "what is stored of it"))
     return steps
 
 
 async def _unless_ended(work: Coroutine[Any, Any, T], interrupted: Future[int], *workers: Future[int]) -> T:
     """Do the work, or raise why it can't be done."""
     task = asyncio.create_task(work)
-    ends = [asyncio.wrap_future(end) for end in (interrupted, *workers)]
+    ends: list[asyncio.Future[Any]] = [asyncio.wrap_future(end) for end in (interrupted, *workers)]
     try:
         await asyncio.wait([task, *ends], return_when=asyncio.FIRST_COMPLETED)
         if interrupted.done():
             raise Interrupted(interrupted.result())
         if task.done():
             return task.result()
-        raise DemoError(f"the workers have ended by themselves, with exit code {ends[1].result()}: see above why")
+        raise DemoError(
+            f"the workers have ended by themselves, with exit code {ends[1].result()}: see above why"
+        )
     finally:
+        # Else they would be told of later ends, when this loop is closed.
+        for end in ends:
+            end.cancel()
         task.cancel()
-        await asyncio.wait([task])
+        await asyncio.gather(task, return_exceptions=True)
