@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
+from asyncjobs.chunks import in_chunks
+from asyncjobs.definition import Definition
 from asyncjobs.errors import (
-    JobCancelled,
-    JobFailed,
     JobNotFound,
     JobStateError,
     OptionError,
-    ResultNotKept,
     UnknownJob,
     WrongDefinition,
 )
@@ -23,9 +22,9 @@ from asyncjobs.ids import new_id
 from asyncjobs.job import Call, Job
 from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
 from asyncjobs.options import check_queue_name, epoch_ms, to_ms
-from asyncjobs.registry import Definition, Registry
-from asyncjobs.results import ResultWaiter
-from asyncjobs.serialization import Serializer, unpack_call, unpack_result
+from asyncjobs.registry import Registry
+from asyncjobs.results import ResultWaiter, outcome
+from asyncjobs.serialization import Serializer, unpack_call
 from asyncjobs.storage.base import Cancelled, Deleted, JobRecord, NewJob, Requeued, State, Storage
 from asyncjobs.storage.redis import RedisStorage
 
@@ -151,32 +150,19 @@ class Client:
         isn't; if the iterable raises, the chunks before that are there. (A batch creates all or none.)
         """
         jobs: list[Job[R]] = []
-        under_way: list[asyncio.Task[None]] = []
+        under_way: list[asyncio.Task[object]] = []
 
         async def send(chunk: list[Call[R]]) -> None:
             new = [self._new_job(call) for call in chunk]
             part = [self._job(job, call.definition) for job, call in zip(new, chunk, strict=True)]
             jobs.extend(part)
-            under_way.append(asyncio.create_task(self._create(new), name="asyncjobs enqueue_many"))
+            under_way.append(asyncio.create_task(self.storage.create(new), name="asyncjobs enqueue_many"))
             await asyncio.sleep(0)
             if len(under_way) >= CHUNKS_UNDER_WAY:
                 await under_way.pop(0)
 
         try:
-            chunk: list[Call[R]] = []
-            if isinstance(calls, AsyncIterable):
-                async for call in calls:
-                    chunk.append(call)
-                    if len(chunk) == CHUNK:
-                        await send(chunk)
-                        chunk = []
-            else:
-                for call in calls:
-                    chunk.append(call)
-                    if len(chunk) == CHUNK:
-                        await send(chunk)
-                        chunk = []
-            if chunk:
+            async for chunk in in_chunks(calls, CHUNK):
                 await send(chunk)
         finally:
             # What was handed in goes out even if the iterable raised: the caller can't tell where it stood.
@@ -215,9 +201,6 @@ class Client:
         new = self._new_job(call, delay_ms, due_ms)
         await self.storage.create((new,))
         return self._job(new, call.definition)
-
-    async def _create(self, new: list[NewJob]) -> None:
-        await self.storage.create(new)
 
     # -- one job --
 
@@ -374,19 +357,8 @@ class Client:
 
     async def outcome(self, record: JobRecord, definition: Definition[..., R] | None) -> R:
         """What an ended job returned; raises `JobFailed`, `JobCancelled` or `ResultNotKept`."""
-        if record.state is State.SUCCEEDED:
-            if not record.result_kept:
-                raise ResultNotKept(f"job {record.id} succeeded, but {record.name} has keep_result=False")
-            value: R = unpack_result(self._serializer_for(record, definition), record.result)
-            return value
-        history = await self.storage.history(record.id)
-        if record.state is State.CANCELLED:
-            by = next((e for e in reversed(history) if e.event == "cancelled" and e.error_type), None)
-            raise JobCancelled(f"job {record.id} was cancelled" + (f": {by.error_message}" if by else ""))
-        last = next((entry for entry in reversed(history) if entry.error_type), None)
-        if last is None:
-            raise JobFailed(record.id)
-        raise JobFailed(record.id, last.error_type, last.error_message, last.traceback)
+        value: R = await outcome(self.storage, record, self._serializer_for(record, definition))
+        return value
 
     def unpack_arguments(self, record: JobRecord) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of a job. Raises `SerializationError`."""

@@ -11,7 +11,7 @@ from asyncjobs.storage.base import HistoryEntry, JobRecord, LogLine, State
 
 if TYPE_CHECKING:
     from asyncjobs.client import Client
-    from asyncjobs.registry import Definition
+    from asyncjobs.definition import Definition
 
 R_co = TypeVar("R_co", covariant=True)
 

@@ -1,14 +1,16 @@
-"""Waiting for jobs to end: one inbox a client, told by the script that finishes a job."""
+"""Waiting for jobs to end, and what they ended with. One inbox a client; whatever ends a job tells it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
+from typing import Any
 
-from asyncjobs.errors import JobNotFound, ResultTimeout, StorageError
+from asyncjobs.errors import JobCancelled, JobFailed, JobNotFound, ResultNotKept, ResultTimeout, StorageError
 from asyncjobs.ids import shard_of
-from asyncjobs.storage.base import JobRecord, Storage
+from asyncjobs.serialization import Serializer, unpack_result
+from asyncjobs.storage.base import JobRecord, State, Storage
 
 logger = logging.getLogger("asyncjobs.client")
 
@@ -79,3 +81,21 @@ class ResultWaiter:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
+
+
+async def outcome(storage: Storage, record: JobRecord, serializer: Serializer) -> Any:
+    """What an ended job returned; raises `JobFailed`, `JobCancelled` or `ResultNotKept`."""
+    if record.state is State.SUCCEEDED:
+        if not record.result_kept:
+            raise ResultNotKept(f"job {record.id} succeeded, but {record.name} has keep_result=False")
+        return unpack_result(serializer, record.result)
+    history = await storage.history(record.id)
+    if record.state is State.CANCELLED:
+        by = next(
+            (entry for entry in reversed(history) if entry.event == "cancelled" and entry.error_type), None
+        )
+        raise JobCancelled(f"job {record.id} was cancelled" + (f": {by.error_message}" if by else ""))
+    last = next((entry for entry in reversed(history) if entry.error_type), None)
+    if last is None:
+        raise JobFailed(record.id)
+    raise JobFailed(record.id, last.error_type, last.error_message, last.traceback)

@@ -12,10 +12,11 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from asyncjobs.client import Client
+from asyncjobs.definition import Definition
 from asyncjobs.errors import AsyncjobsError
 from asyncjobs.job import Call, Job
 from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
-from asyncjobs.registry import Definition, Registry
+from asyncjobs.registry import Registry
 from asyncjobs.storage.base import HistoryEntry, LogLine, State, Storage
 
 P = ParamSpec("P")

@@ -20,8 +20,8 @@ import anyio.to_thread
 import msgpack
 
 from asyncjobs.context import JobContext, set_current_context
+from asyncjobs.definition import Definition
 from asyncjobs.errors import SerializationError
-from asyncjobs.registry import Definition
 from asyncjobs.serialization import check_size, pack_result, unpack_call
 from asyncjobs.storage.base import Grant, Note
 from asyncjobs.worker.attempt import Attempt

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from asyncjobs.context import JobContext, set_current_context
+from asyncjobs.definition import Definition
 from asyncjobs.errors import UnknownJob
 from asyncjobs.options import JobOptions, apply_overrides
-from asyncjobs.registry import Definition, Registry
+from asyncjobs.registry import Registry
 from asyncjobs.storage.base import Finish, Grant
 from asyncjobs.sync import SyncClient
 from asyncjobs.worker.attempt import Attempt, Stop
