@@ -101,7 +101,7 @@ new_jobs = st.fixed_dictionaries(
 class StorageMachine(SideBySide):
     """The rules.
 
-    There are few rules, each with several verbs: Hypothesis leaves out about half of a machine's rules in each
+    There are few rules, each with several verbs: Hypothesis leaves out about half of a machine's rules in a
     run, and little happens where nothing is made or run.
     """
 
