@@ -9,16 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+import psutil
 from rich.console import Console
 
 from benchmarks.driver import DriverError, DriverProcess
 from benchmarks.measurements import MEASUREMENTS, Measurement, UnsupportedError
 from benchmarks.measurements.plan import QUICK, Plan
-from benchmarks.peers import REFERENCE, Peer, choose, install, unavailable
+from benchmarks.peers import SMOKE, Peer, choose, install, unavailable
 from benchmarks.report import Results, markdown, print_tables
 from benchmarks.server import Server, running_server
 from benchmarks.targets import print_targets
 
+# Per cent of all CPUs, while nothing of ours runs.
+BUSY = 15.0
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 
@@ -117,13 +120,13 @@ def main(
     plan = QUICK if quick else replace(Plan(), jobs=jobs)
     if quick:
         rounds = 1
-        names = names or [REFERENCE, "baseline"]
+    chosen = list(SMOKE) if quick and not names else choose(names)
     # Piped into a file it would be folded at 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 150)
     good = True
     with running_server() as server:
         results = Results(plan, rounds, server.version)
-        peers, failed = _ready(choose(names), results, console)
+        peers, failed = _ready(chosen, results, console)
         good = not failed
         for peer in list(peers):
             if not _introduce(peer, server, results, console):
@@ -131,7 +134,13 @@ def main(
                 good = False
         console.print(f"{server.version}, {rounds} rounds, {plan.jobs:,} jobs, peers: {len(peers)}")
         for number in range(1, rounds + 1):
+            if (busy := psutil.cpu_percent(interval=1)) > BUSY:
+                results.note(
+                    f"Other programs took {busy:.0f} % of the CPUs before round {number}: don't trust it."
+                )
             for measurement in measurements:
+                if number > 1 and not measurement.varies:
+                    continue
                 console.print(f"round {number}: {measurement.name}", style="bold")
                 for peer in peers:
                     if measurement.name in peer.measures:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import venv
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 HOME = Path(__file__).parent / ".peers"
@@ -82,6 +83,8 @@ PEERS = (
     Peer("rq", "rq", packages=("rq==3.0.0", "hiredis")),
 )
 REFERENCE = "asyncjobs"
+# Enough to see that the harness and our own driver work, without installing anything.
+SMOKE = tuple(peer for peer in PEERS if peer.name in (REFERENCE, "redis-py EVALSHA"))
 
 
 def choose(names: list[str]) -> list[Peer]:
@@ -106,6 +109,8 @@ def unavailable(peer: Peer) -> str:
     """Why this peer can't run here, or an empty string."""
     if peer.is_node and not (shutil.which("npm") and shutil.which("node")):
         return "needs Node: npm isn't on the PATH"
+    if not peer.packages and peer.loop == "uvloop" and find_spec("uvloop") is None:
+        return "needs uvloop, which isn't installed"
     if peer.driver == "asyncjobs":
         code = "from asyncjobs import Client, Registry, Worker"
         tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

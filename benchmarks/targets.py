@@ -25,6 +25,7 @@ class Target:
     """Compare with the highest of the peers instead of each of them."""
 
 
+LOOPS = {"asyncio": REFERENCE, "uvloop": f"{REFERENCE} (uvloop)"}
 ASYNCIO_PEERS = ("streaq", "saq", "arq", "taskiq", "docket")
 PYTHON_PEERS = (*ASYNCIO_PEERS, "dramatiq", "celery", "rq")
 
@@ -46,9 +47,14 @@ TARGETS = (
 )
 
 
-def _lines(results: Results, target: Target) -> list[tuple[str, float]]:
-    own = results.median(target.measurement, REFERENCE, target.figure)
-    if own is None:
+def _lines(results: Results, target: Target) -> list[tuple[str, dict[str, float]]]:
+    """The figure's name, and the values reached on each of the loops that were measured."""
+    own = {
+        loop: value
+        for loop, name in LOOPS.items()
+        if (value := results.median(target.measurement, name, target.figure)) is not None
+    }
+    if not own:
         return []
     if not target.peers:
         return [(f"{target.measurement}: {target.figure}", own)]
@@ -60,19 +66,31 @@ def _lines(results: Results, target: Target) -> list[tuple[str, float]]:
     if target.best_of and others:
         best = max(others, key=lambda peer: others[peer])
         others = {best: others[best]}
-    return [
-        (f"{target.measurement}: {target.figure} ÷ {peer}'s", own / value) for peer, value in others.items()
-    ]
+    lines: list[tuple[str, dict[str, float]]] = []
+    for peer, value in others.items():
+        ratios: dict[str, float] = {}
+        for loop, one in own.items():
+            # The bare client is compared on the same loop.
+            twin = results.median(target.measurement, f"{peer} ({loop})", target.figure)
+            ratios[loop] = one / (twin or value)
+        lines.append((f"{target.measurement}: {target.figure} ÷ {peer}'s", ratios))
+    return lines
+
+
+def _verdict(target: Target, value: float | None) -> str:
+    if value is None:
+        return "–"
+    reached = value <= target.bound if target.at_most else value >= target.bound
+    return f"{value:,.2f} " + ("[green]reached[/]" if reached else "[yellow]missed[/] ")
 
 
 def print_targets(results: Results, console: Console) -> None:
     table = Table(title=f"What {REFERENCE} aims at", box=box.SIMPLE_HEAD, title_justify="left")
-    for title in ("figure", "aim", "measured", ""):
+    for title in ("figure", "aim", *LOOPS):
         table.add_column(title, justify="left" if title == "figure" else "right")
     for target in TARGETS:
-        for name, value in _lines(results, target):
-            reached = value <= target.bound if target.at_most else value >= target.bound
+        for name, values in _lines(results, target):
             aim = f"{'≤' if target.at_most else '≥'} {target.bound:g}"
-            table.add_row(name, aim, f"{value:,.2f}", "[green]reached" if reached else "[yellow]missed")
+            table.add_row(name, aim, *(_verdict(target, values.get(loop)) for loop in LOOPS))
     if table.row_count:
         console.print(table)

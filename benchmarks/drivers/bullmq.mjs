@@ -106,7 +106,8 @@ function work() {
         emit("start", { given: job.data.given, ...times });
       } else if (!started) {
         started = true;
-        emit("first", { mono: mono() });
+        const { user, system } = process.cpuUsage();
+        emit("first", { mono: mono(), cpu: (user + system) / 1e6 });
       }
     },
     { connection, concurrency: 100 },

@@ -49,7 +49,7 @@ def mark_start() -> None:
     global _started
     if not _started:
         _started = True
-        emit("first", mono=mono())
+        emit("first", mono=mono(), cpu=time.process_time())
 
 
 def mark_sample(given: int) -> None:

@@ -35,6 +35,8 @@ class Measurement:
     figures: tuple[Figure, ...]
     costs: tuple[Figure, ...] = ()
     """What a job took of the machine, in a table of their own."""
+    varies: bool = True
+    """Whether another round could tell anything else."""
 
 
 COSTS = (
@@ -103,5 +105,6 @@ MEASUREMENTS = (
             Figure("queued_200", "queued, 200 B argument", 0, compared=True),
             Figure("finished_200", "finished, 200 B argument", 0, compared=True),
         ),
+        varies=False,
     ),
 )

@@ -16,13 +16,13 @@ from benchmarks.server import Probe, Server
 def measure_drain(peer: Peer, server: Server, plan: Plan) -> dict[str, float]:
     hello = fill(peer, server, plan, plan.jobs)
     probe = Probe(server.url, hello["probe"], hello["probe_pattern"])
-    base = probe.read()
+    base, looked, before = probe.read(), probe.cost, server.snapshot()
     with DriverProcess(peer, "worker", server.url, "drain") as worker:
         first = worker.event("first", plan.patience)
-        cpu, cost, looked = worker.cpu(), server.snapshot(), probe.cost
         finish = wait_finished(worker, probe, base, plan.jobs, plan.limit)
-        worker_cpu = worker.cpu() - cpu
-        used = (server.snapshot() - cost) - (probe.cost - looked)
+        # Its own count at the first job, so that imports and start-up aren't in it.
+        worker_cpu = worker.cpu() - first["cpu"]
+        used = (server.snapshot() - before) - (probe.cost - looked)
     probe.close()
     if finish.jobs == 0:
         raise DriverError(f"{peer.name}: nothing was finished within {plan.limit:g} s")

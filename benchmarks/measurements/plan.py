@@ -35,10 +35,6 @@ class Plan:
     def concurrent(self) -> int:
         return max(100, self.jobs // 2)
 
-    @property
-    def stored(self) -> int:
-        return max(100, self.jobs // 4)
-
 
 QUICK = Plan(jobs=200, samples=20, gap=5_000, limit=10.0, patience=30.0)
 
@@ -63,7 +59,7 @@ class Finish:
 def wait_finished(worker: DriverProcess, probe: Probe, base: int, count: int, limit: float) -> Finish:
     """Watches Redis until the end of `count` jobs has been recorded there, or until the limit.
 
-    Five milliseconds between two looks: half a percent of the fastest drain, and no load to speak of.
+    Two milliseconds between two looks: a fraction of a percent of the fastest drain, and no load to speak of.
     """
     deadline = time.monotonic() + limit
     while True:
@@ -74,7 +70,7 @@ def wait_finished(worker: DriverProcess, probe: Probe, base: int, count: int, li
             return Finish(min(finished, count), now)
         if not worker.is_running:
             raise DriverError(f"{worker.peer.name}: the worker ended after {finished} of {count} jobs")
-        time.sleep(0.005)
+        time.sleep(0.002)
 
 
 def per_job(cost: Snapshot, jobs: int) -> dict[str, float]:
