@@ -20,6 +20,7 @@ T = TypeVar("T")
 DEFAULT_URL = "redis://localhost:6379/0"
 PATIENCE = 2.0
 """Seconds for which a command tries to reach Redis again: somebody sits before it."""
+PREFIX = "Redis can't be reached: "
 OPEN_SECONDS = 5.0
 """Seconds in which it has to have answered for the first time."""
 
@@ -96,7 +97,7 @@ def with_client(place: Place, act: Callable[[Client], Awaitable[T]], registry: R
             async with asyncio.timeout(OPEN_SECONDS):
                 await client.open()
         except TimeoutError:
-            raise StorageUnavailable("Redis can't be reached: no answer") from None
+            raise StorageUnavailable("no answer") from None
         try:
             return await act(client)
         finally:
@@ -106,6 +107,6 @@ def with_client(place: Place, act: Callable[[Client], Awaitable[T]], registry: R
         return asyncio.run(inside())
     except StorageUnavailable as error:
         raise StorageUnavailable(
-            f"{place.shown}: {error}\n"
+            f"Redis can't be reached at {place.shown}: {str(error).removeprefix(PREFIX)}\n"
             "Is it running there? Give another address with --redis or ASYNCJOBS_REDIS."
         ) from error

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from asyncjobs.cli.plaintext import clean
 from asyncjobs.errors import SerializationError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
     from asyncjobs.job import Job
@@ -27,25 +28,28 @@ STYLES = {
 }
 """How the states look."""
 
+GAP = "  "
+NARROWEST = 12
+"""Characters that a column which can be made narrower keeps."""
 UNREADABLE = "(of types not known here: give --app app:registry)"
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SIZES = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. `folds`: what doesn't fit goes on in a further line; else it is cut off."""
+    """A column of a table."""
 
     title: str
     align: Literal["left", "right"] = "left"
     style: str = ""
     folds: bool = False
-    least: int | None = None
-    """Characters that it never gets narrower than."""
+    """In a narrow terminal its cells go on in further lines."""
+    rest: bool = False
+    """It gets the width that the others leave, and its cells are cut off there."""
 
 
-ID = Column("ID", style="bold", least=20)
+ID = Column("ID", style="bold")
 
 
 def console() -> Console:
@@ -57,22 +61,61 @@ def console() -> Console:
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
     """Print a table without lines, which is easy to read, to copy from and to grep."""
+    from rich.cells import cell_len
     from rich.table import Table
-    from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
-    for column in columns:
+    out = console()
+    cells = [[text(cell) for cell in row] for row in rows]
+    widest = [
+        max(cell_len(title) for title in (column.title, *(row[at].plain for row in cells)))
+        for at, column in enumerate(columns)
+    ]
+    made = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold dim")
+    for column, width in zip(columns, _fit(columns, widest, out.width), strict=True):
         made.add_column(
             column.title,
             justify=column.align,
             style=column.style,
             no_wrap=not column.folds,
             overflow="fold" if column.folds else "ellipsis",
-            min_width=column.least,
+            width=width,
         )
-    for row in rows:
-        made.add_row(*(Text(clean(cell)) for cell in row))
-    console().print(made)
+    for row in cells:
+        made.add_row(*row)
+    print_table(made, out)
+
+
+def print_table(what: Table, out: Console) -> None:
+    """Print a table; in a file or pipe without the spaces that fill its lines up."""
+    if out.is_terminal:
+        out.print(what)
+        return
+    with out.capture() as captured:
+        out.print(what)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
+
+
+def _fit(columns: Sequence[Column], widest: list[int], available: int) -> list[int]:
+    """The columns' widths: first the rest is cut down, then the widest of those that fold."""
+    widths = list(widest)
+    least = [
+        min(width, NARROWEST) if column.rest or column.folds else width
+        for column, width in zip(columns, widest, strict=True)
+    ]
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - available
+    for wanted in ("rest", "folds"):
+        while excess > 0:
+            at = max(
+                range(len(widths)), key=lambda at: (widths[at] - least[at]) * getattr(columns[at], wanted)
+            )
+            spare = (widths[at] - least[at]) * getattr(columns[at], wanted)
+            if not spare:
+                break
+            step = min(spare, excess) if wanted == "rest" else 1
+            widths[at] -= step
+            excess -= step
+    return widths
 
 
 def text(value: str, style: str = "") -> Text:
@@ -82,18 +125,8 @@ def text(value: str, style: str = "") -> Text:
     return Text(clean(value), style)
 
 
-def clean(value: str) -> str:
-    """Text with its control characters made visible: a job's text mustn't get at the reader's terminal."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
-
-
-def one_line(value: str) -> str:
-    """The first line of a text that has any."""
-    return next((line.strip() for line in value.splitlines() if line.strip()), "")
-
-
-def span(duration: timedelta | float) -> str:
-    """A duration in its two largest units: `3 min 5 s`; below ten seconds with fractions."""
+def span(duration: timedelta | float, *, brief: bool = False) -> str:
+    """A duration: `3 min 5 s`, or `3 min` if brief; below ten seconds with fractions."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if seconds < 0.9995:
         return f"{max(0.0, seconds) * 1000:.0f} ms"
@@ -103,19 +136,19 @@ def span(duration: timedelta | float) -> str:
     for at, (size, unit) in enumerate(_SIZES[:-1]):
         if whole >= size:
             smaller, small_unit = _SIZES[at + 1]
-            rest = whole % size // smaller
+            rest = 0 if brief else whole % size // smaller
             return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
     return f"{whole} s"
 
 
-def relative(when: datetime | None, now: datetime) -> str:
-    """`5 min ago`, `in 3 s`, `now`; `-` for None."""
+def relative(when: datetime | None, now: datetime, *, brief: bool = False) -> str:
+    """`5 min 3 s ago`, `in 3 s`, `now`; `-` for None."""
     if when is None:
         return "-"
     seconds = (when - now).total_seconds()
     if abs(seconds) < 0.0005:
         return "now"
-    return f"in {span(seconds)}" if seconds > 0 else f"{span(-seconds)} ago"
+    return f"in {span(seconds, brief=brief)}" if seconds > 0 else f"{span(-seconds, brief=brief)} ago"
 
 
 def exact(when: datetime) -> str:

@@ -12,11 +12,13 @@ import click
 from asyncjobs.cli.arguments import duration, job_arguments, moment
 from asyncjobs.cli.connection import Place, connection_options, with_client
 from asyncjobs.cli.exits import FAILED, OK, complain
+from asyncjobs.cli.plaintext import one_line
 
 if TYPE_CHECKING:
     from asyncjobs.client import Client
+    from asyncjobs.definition import Definition
     from asyncjobs.job import Call
-    from asyncjobs.registry import Definition, Registry
+    from asyncjobs.registry import Registry
 
 FOREVER = "for ever"
 
@@ -111,13 +113,15 @@ def enqueue(
         from asyncjobs.cli.documents import plain, print_json
         from asyncjobs.errors import JobFailed, ResultNotKept
 
+        if not any(job.queue in worker.queues for worker in await client.workers()):
+            click.echo(f"No worker serves queue {job.queue} now; waiting.", err=True)
         try:
             result = await job.result(limit)
         except ResultNotKept:
             click.echo("It succeeded; its result isn't kept (keep_result=False).", err=True)
             return OK
         except JobFailed as error:
-            complain(f"{error}\nSee: asyncjobs show {job.id}")
+            complain(f"{one_line(str(error))}\nSee: asyncjobs show {job.id}")
             return FAILED
         print_json(plain(result))
         return OK

@@ -2,6 +2,8 @@
 
 import click
 
+from asyncjobs.cli.plaintext import clean
+
 OK = 0
 FAILED = 1
 USAGE = 2
@@ -12,4 +14,4 @@ INTERRUPTED = 130
 
 def complain(message: str) -> None:
     """Say on standard error what didn't succeed."""
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}", err=True)
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {clean(message)}", err=True)

@@ -115,7 +115,8 @@ async def _errors(jobs: list[Job[Any]]) -> Errors:
 
 
 def _print_jobs(state: str, jobs: list[Job[Any]], errors: Errors, now: datetime) -> None:
-    from asyncjobs.cli.display import ID, Column, call_text, one_line, relative, span, table
+    from asyncjobs.cli.display import ID, Column, call_text, relative, span, table
+    from asyncjobs.cli.plaintext import one_line
 
     job_name = Column("JOB", folds=True)
     queue = Column("QUEUE", folds=True)
@@ -126,15 +127,18 @@ def _print_jobs(state: str, jobs: list[Job[Any]], errors: Errors, now: datetime)
         entry = errors.get(job.id)
         return "" if entry is None else one_line(f"{entry.error_type}: {entry.error_message}")
 
+    def ago(when: datetime | None) -> str:
+        return relative(when, now, brief=True)
+
     def since(when: datetime | None) -> str:
-        return "-" if when is None else span(now - when)
+        return "-" if when is None else span(now - when, brief=True)
 
     if state == "enqueued":
-        columns = (ID, job_name, queue, Column("WAITING", "right"), Column("ARGUMENTS"))
+        columns = (ID, job_name, queue, Column("WAITING", "right"), Column("ARGUMENTS", rest=True))
         rows = [(job.id, job.name, job.queue, since(job.enqueued_at), call_text(job)) for job in jobs]
     elif state == "scheduled":
-        columns = (ID, job_name, queue, Column("DUE"), Column("ARGUMENTS"))
-        rows = [(job.id, job.name, job.queue, relative(job.due_at, now), call_text(job)) for job in jobs]
+        columns = (ID, job_name, queue, Column("DUE"), Column("ARGUMENTS", rest=True))
+        rows = [(job.id, job.name, job.queue, ago(job.due_at), call_text(job)) for job in jobs]
     elif state == "processing":
         columns = (
             ID,
@@ -145,24 +149,21 @@ def _print_jobs(state: str, jobs: list[Job[Any]], errors: Errors, now: datetime)
         )
         rows = [(job.id, job.name, since(job.started_at), _progress(job), job.worker or "") for job in jobs]
     elif state == "retrying":
-        columns = (ID, job_name, Column("DUE"), Column("FAILED", "right"), Column("ERROR"))
-        rows = [
-            (job.id, job.name, relative(job.due_at, now), f"{job.failures}×", error_of(job)) for job in jobs
-        ]
+        columns = (ID, job_name, Column("DUE"), Column("FAILED", "right"), Column("ERROR", rest=True))
+        rows = [(job.id, job.name, ago(job.due_at), f"{job.failures}×", error_of(job)) for job in jobs]
     elif state == "failed":
-        columns = (ID, job_name, Column("ENDED"), Column("ATTEMPT", "right"), Column("ERROR"))
-        rows = [
-            (job.id, job.name, relative(job.finished_at, now), str(job.attempt), error_of(job))
-            for job in jobs
-        ]
+        columns = (ID, job_name, Column("ENDED"), Column("ATTEMPT", "right"), Column("ERROR", rest=True))
+        rows = [(job.id, job.name, ago(job.finished_at), str(job.attempt), error_of(job)) for job in jobs]
     else:
         columns = (ID, job_name, queue, Column("ENDED"), Column("TOOK", "right"))
-        rows = [(job.id, job.name, job.queue, relative(job.finished_at, now), _took(job)) for job in jobs]
+        rows = [(job.id, job.name, job.queue, ago(job.finished_at), _took(job)) for job in jobs]
     table(columns, rows)
 
 
 def _progress(job: Job[Any]) -> str:
-    parts = ["" if job.progress is None else f"{job.progress:.0%}", job.progress_message]
+    from asyncjobs.cli.plaintext import one_line
+
+    parts = ["" if job.progress is None else f"{job.progress:.0%}", one_line(job.progress_message)]
     if job.cancel_requested:
         parts.append("(to be cancelled)")
     return " ".join(part for part in parts if part)

@@ -95,7 +95,7 @@ def _print_document(everything: _Everything) -> None:
 def _print(everything: _Everything) -> None:
     from rich.table import Table
 
-    from asyncjobs.cli.display import STYLES, console, exact, relative, span, text
+    from asyncjobs.cli.display import STYLES, console, exact, print_table, relative, span, text
 
     job = everything.job
     out = console()
@@ -137,7 +137,7 @@ def _print(everything: _Everything) -> None:
         line("progress", f"{job.progress:.0%} {job.progress_message}".rstrip())
     if job.state == "succeeded":
         line("result", _result(everything))
-    out.print(fields)
+    print_table(fields, out)
     _print_history(everything)
     if everything.logs:
         out.print(text("\nLOG", "bold dim"))

@@ -79,7 +79,7 @@ def _print(infos: list[WorkerInfo], now: datetime) -> None:
             info.id,
             ", ".join(info.queues),
             f"{info.running}/{info.concurrency}",
-            relative(info.started_at, now),
+            relative(info.started_at, now, brief=True),
             span(info.loop_lag),
             size(info.memory),
             "lost" if info.lease_ends_at < now else "quiet" if info.quiet else "",
