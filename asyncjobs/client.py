@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from asyncjobs.chunks import in_chunks
 from asyncjobs.definition import Definition
@@ -51,6 +51,8 @@ class Client:
       and every client and worker of a namespace must say the same.
     * `patience`: seconds for which a request is sent again while Redis can't be reached (default 10) before
       `StorageUnavailable` is raised.
+    * `durability`: `"server"` (default): a created job is as safe as the server's own settings make it;
+      `"replicated"`: creating waits until a replica has it too (Redis' `WAIT`), or raises `NotReplicated`.
 
     It may be used by any number of tasks of one event loop. Calls that are made at the same time travel
     together.
@@ -64,13 +66,15 @@ class Client:
         namespace: str = "asyncjobs",
         shards: int = 1,
         patience: timedelta | float = 10.0,
+        durability: Literal["server", "replicated"] = "server",
     ) -> None:
         self.registry = registry
         if url is None:
             url = os.environ.get("ASYNCJOBS_REDIS") or DEFAULT_URL
         if isinstance(url, str):
             seconds = to_ms(patience, "patience") / 1000
-            url = RedisStorage(url, namespace=namespace, shards=shards, patience=seconds)
+            replicas = 1 if durability == "replicated" else 0
+            url = RedisStorage(url, namespace=namespace, shards=shards, patience=seconds, replicas=replicas)
         self.storage: Storage = url
         """The storage that it speaks to; for extensions and tests."""
         self._waiter = ResultWaiter(url)

@@ -10,6 +10,7 @@
     ├── StorageError                Redis (or another storage) refused or can't be used
     │   ├── StorageUnavailable      no answer within the time allowed
     │   ├── StorageFull             Redis is at its memory limit and refuses to grow
+    │   ├── NotReplicated           stored, but not confirmed by a replica (durability="replicated")
     │   ├── SchemaMismatch          the namespace was written by an incompatible version
     │   └── WorkerGone              the worker's entry was reaped: it has to register anew
     ├── JobNotFound                 no job of that id (never made, deleted, or past its retention)
@@ -42,6 +43,7 @@ __all__ = [
     "JobStateError",
     "JobTimeout",
     "NotInJob",
+    "NotReplicated",
     "OptionError",
     "PayloadTooLarge",
     "ResultNotKept",
@@ -100,6 +102,13 @@ class StorageUnavailable(StorageError):
 
 class StorageFull(StorageError):
     """Redis has reached `maxmemory` and refuses to store more. Nothing of the request was written."""
+
+
+class NotReplicated(StorageError):
+    """With `durability="replicated"`: the master has stored the job, but no replica confirmed it in time.
+
+    It will run; it is lost only if the master is lost before a replica has it.
+    """
 
 
 class SchemaMismatch(StorageError):

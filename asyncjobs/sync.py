@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -95,9 +95,15 @@ class SyncClient:
         namespace: str = "asyncjobs",
         shards: int = 1,
         patience: timedelta | float = 10.0,
+        durability: Literal["server", "replicated"] = "server",
     ) -> None:
         self._make: Callable[[], Client] = lambda: Client(
-            url, registry=registry, namespace=namespace, shards=shards, patience=patience
+            url,
+            registry=registry,
+            namespace=namespace,
+            shards=shards,
+            patience=patience,
+            durability=durability,
         )
         self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

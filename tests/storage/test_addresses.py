@@ -51,16 +51,31 @@ async def test_tls(tmp_path: Path) -> None:
         pytest.skip(str(missing))
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        [
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+            ),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate),
+        ],
         check=True,
         capture_output=True,
     )
     with Server("redis70") as port_source:
         port = port_source.port
     process = subprocess.Popen(
-        [redis_server, "--port", "0", "--tls-port", str(port), "--save", "", "--dir", tmp_path]
-        + ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no"],
+        [
+            *(redis_server, "--port", "0", "--tls-port", str(port), "--save", "", "--dir", tmp_path),
+            *("--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no"),
+        ],
         stdout=subprocess.DEVNULL,
     )
     try:

@@ -10,6 +10,7 @@ from typing import Any
 from redis import exceptions as redis_errors
 
 from asyncjobs.clock import Clock
+from asyncjobs.errors import NotReplicated
 from asyncjobs.storage.redis.connection import (
     RETRY_DELAYS,
     EncodableArg,
@@ -54,10 +55,16 @@ class Shard:
         async with self._calls:
             return await self.persist(("EVALSHA", script.sha, 1, self.tag, *args), script, patience)
 
-    def start(self, script: Script, args: list[EncodableArg], done: OnReply) -> None:
-        """Run a script, without a task if possible: `done` is called once, with the reply or our error."""
+    def start(self, script: Script, args: list[EncodableArg], done: OnReply, replicas: int = 0) -> None:
+        """Run a script, without a task if possible: `done` is called once, with the reply or our error.
+
+        `replicas`: how many of the server's replicas must have what it wrote before that is a reply.
+        """
         script.check(len(args))
         command = ("EVALSHA", script.sha, 1, self.tag, *args)
+        if replicas:
+            self._start_slowly(command, script, done, replicas)
+            return
         if not self._idle or not self._idle[-1].ready:
             self._start_slowly(command, script, done)
             return
@@ -72,10 +79,14 @@ class Shard:
 
         link.ask(command, on_reply)
 
-    def _start_slowly(self, command: tuple[EncodableArg, ...], script: Script, done: OnReply) -> None:
+    def _start_slowly(
+        self, command: tuple[EncodableArg, ...], script: Script, done: OnReply, replicas: int = 0
+    ) -> None:
         async def carry_out() -> None:
             try:
                 reply = await self.persist(command, script)
+                if replicas:
+                    await self._replicated(replicas)
             except Exception as error:
                 reply = error
             done(reply)
@@ -83,6 +94,23 @@ class Shard:
         task = asyncio.get_running_loop().create_task(carry_out(), name=f"asyncjobs {script.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _replicated(self, replicas: int) -> None:
+        """Wait until replicas have what the master had when it answered last. Raises `NotReplicated`."""
+        # WAIT counts from the last command of its own connection (https://valkey.io/commands/wait): the one
+        # that was put back just now.
+        link = self._idle.pop()
+        try:
+            reached = await link.call("WAIT", replicas, int(self._patience * 1000), wait=self._patience)
+        except (redis_errors.RedisError, OSError, EOFError) as error:
+            raise NotReplicated(
+                f"the job is stored, but its replication can't be confirmed: {error}"
+            ) from error
+        self._idle.append(link)
+        if reached < replicas:
+            raise NotReplicated(
+                f"the job is stored, but {reached} of {replicas} replicas had it within {self._patience:g} s"
+            )
 
     async def persist(
         self,

@@ -52,7 +52,8 @@ class RedisStorage:
 
     `shards`: over how many hash tags it is spread (more than 1 only for Redis Cluster). `clock`: a test's own
     time; None leaves the time to Redis. `patience`: seconds for which a request is sent again while Redis
-    can't be reached, before `StorageUnavailable` is raised.
+    can't be reached, before `StorageUnavailable` is raised. `replicas`: how many of the master's replicas
+    must have a new job before its creation is answered.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class RedisStorage:
         shards: int = 1,
         clock: Clock | None = None,
         patience: float = 10.0,
+        replicas: int = 0,
     ) -> None:
         if not 1 <= shards <= MAX_SHARDS:
             raise OptionError(f"shards must be from 1 to {MAX_SHARDS}, not {shards}")
@@ -73,6 +75,7 @@ class RedisStorage:
         self.url = url
         self.namespace = namespace
         self._shard_count = shards
+        self._replicas = replicas
         self._pools = make_pools(url)
         self._shards = [
             Shard(self._pools, namespace, number, shards, clock, patience) for number in range(shards)
@@ -121,7 +124,7 @@ class RedisStorage:
             def on_reply(reply: Any) -> None:
                 done(reply if isinstance(reply, Exception) else [_CREATED[code] for code in reply])
 
-            shard.start(scripts.CREATE, args, on_reply)
+            shard.start(scripts.CREATE, args, on_reply, self._replicas)
 
         return GroupCommit(
             depart, lambda job: len(job.payload) + 100, max_items=GROUP_JOBS, max_bytes=GROUP_BYTES
