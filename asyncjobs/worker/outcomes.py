@@ -72,7 +72,7 @@ def _delay_ms(grant: Grant, retry: Retry, error: BaseException) -> int:
         if isinstance(error, RetryLater):
             return to_ms(error.delay, "RetryLater's delay")
         return retry.delay_ms(grant.failures + 1, error)
-    except Exception:
+    except BaseException:
         logger.exception(
             "job %s (%s): its retry delay can't be used; the default one is", grant.id, grant.name
         )
@@ -88,21 +88,26 @@ def describe(error: BaseException) -> bytes:
     """An exception, packed for the job's history."""
     cls = type(error)
     name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    try:
-        message = str(error)
-    except Exception:
-        message = "(its message can't be made)"
+    message = message_of(error)
     remote = getattr(error, "asyncjobs_traceback", None)
     if isinstance(remote, str):
         text = remote
     else:
         try:
             text = "".join(traceback.format_exception(cls, error, _without_ours(error)))
-        except Exception:
+        except BaseException:
             text = f"{name}: {message}"
     if len(text) > TRACEBACK_LIMIT:
         text = "[…]\n" + text[-TRACEBACK_LIMIT:]
     return pack_error(name, message[:MESSAGE_LIMIT], text)
+
+
+def message_of(error: BaseException) -> str:
+    """What an exception says, whatever its own code does instead."""
+    try:
+        return str(error)
+    except BaseException:
+        return "(its message can't be made)"
 
 
 def _without_ours(error: BaseException) -> TracebackType | None:
