@@ -25,7 +25,7 @@ from asyncjobs.errors import SerializationError
 from asyncjobs.serialization import check_size, pack_result, unpack_call
 from asyncjobs.storage.base import Grant, Note
 from asyncjobs.worker.attempt import Attempt
-from asyncjobs.worker.outcomes import ResultRefused
+from asyncjobs.worker.outcomes import ResultRefused, message_of
 
 
 def arguments(definition: Definition[..., Any], payload: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -104,13 +104,19 @@ class ProcessExecutor:
             await self._listen()
         path = str(self._socket_path()) if definition.takes_context else ""
         module, qualname = definition.fn.__module__, definition.fn.__qualname__
-        ok, value = await anyio.to_process.run_sync(
-            run_in_child, module, qualname, grant, path, cancellable=True, limiter=self._limiter
-        )
+        try:
+            ok, value = await anyio.to_process.run_sync(
+                run_in_child, module, qualname, grant, path, cancellable=True, limiter=self._limiter
+            )
+        except anyio.BrokenWorkerProcess as error:
+            raise anyio.BrokenWorkerProcess(
+                "the process that ran the job ended before the job did (it exited, was killed or crashed)"
+            ) from error
         if ok:
             return cast(bytes, value)
         error, text = value
-        error.asyncjobs_traceback = text
+        # Not by assigning it, which a class may refuse.
+        vars(error)["asyncjobs_traceback"] = text
         raise error
 
     def _socket_path(self) -> Path:
@@ -168,7 +174,10 @@ def run_in_child(module: str, qualname: str, grant: Grant, path: str) -> tuple[b
             args = [context, *args]
         return True, packed(definition, definition.fn(*args, **kwargs))
     except BaseException as error:
-        text = "".join(traceback.format_exception(type(error), error, _own_frames(error)))
+        try:
+            text = "".join(traceback.format_exception(type(error), error, _own_frames(error)))
+        except BaseException:
+            text = ""
         return False, (_portable(error), text)
     finally:
         if channel is not None:
@@ -184,8 +193,9 @@ def _portable(error: BaseException) -> BaseException:
     if isinstance(error, ResultRefused):
         return ResultRefused(SerializationError(str(error.error)))
     try:
-        if type(pickle.loads(pickle.dumps(error))) is type(error):
+        # A StopIteration can't leave a coroutine.
+        if type(pickle.loads(pickle.dumps(error))) is type(error) and not isinstance(error, StopIteration):
             return error
-    except Exception:
+    except BaseException:
         pass
-    return RuntimeError(f"{type(error).__qualname__}: {error}")
+    return RuntimeError(f"{type(error).__qualname__}: {message_of(error)}")
