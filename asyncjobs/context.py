@@ -93,18 +93,24 @@ class JobContext:
         """Say how far it is: from 0 to 1, with a message. May be called from any thread; it never waits."""
         if not 0 <= fraction <= 1:
             raise OptionError(f"progress is a number from 0 to 1, not {fraction!r}")
-        self._sink(Note(self._grant.id, self._grant.exchange, float(fraction), message))
+        self._sink(Note(self._grant.id, self._grant.exchange, float(fraction), _storable(message)))
 
     def log(self, *values: object) -> None:
         """Add a line to the job's log, made of the values as `print` does.
 
         From any thread; it never waits.
         """
-        self._sink(Note(self._grant.id, self._grant.exchange, lines=(" ".join(map(str, values)),)))
+        line = _storable(" ".join(map(str, values)))
+        self._sink(Note(self._grant.id, self._grant.exchange, lines=(line,)))
 
     def snooze(self, delay: timedelta | float) -> NoReturn:
         """End this attempt, and run the job after `delay` (a `timedelta` or seconds); it uses no retry."""
         raise Snooze(delay)
+
+
+def _storable(text: str) -> str:
+    """A text without what UTF-8 can't say: the lone surrogates of file names that aren't text."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def current_context() -> JobContext:
