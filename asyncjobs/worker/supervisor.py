@@ -160,7 +160,9 @@ class Supervisor:
         if code == EXIT_OK or self._stopping:
             if code != EXIT_OK:
                 self._take_back(child)
-                self._exit_code = self._exit_code or (code if code > 0 else 1)
+                # One that was still starting has no handler for the signal that it was told to stop with.
+                if code not in (-signal.SIGINT, -signal.SIGTERM):
+                    self._exit_code = self._exit_code or (code if code > 0 else 1)
             if child.reloading:
                 self._start(child.number)
             else:
