@@ -66,7 +66,7 @@ class Display:
 
     def interrupted(self, interruption: Interrupted) -> None:
         """The demo has ended before its end."""
-        self.console.print(f"{interruption}: stopped. The workers and the server have ended.")
+        self.console.print(f"{interruption}: stopped; nothing that was started is left running")
 
     @contextmanager
     def log(self) -> Generator[None, None, None]:
