@@ -143,9 +143,9 @@ class Job(Generic[R_co]):
     async def result(self, timeout: timedelta | float | None = None) -> R_co:
         """Wait until it has ended, and return what it returned.
 
-        `timeout`: a `timedelta` or seconds; None waits for as long as it takes. Raises `ResultTimeout`,
-        `JobFailed` (with the error and traceback of the last attempt), `JobCancelled`, `ResultNotKept`, or
-        `JobNotFound` if it is removed meanwhile.
+        `timeout`: a `timedelta` or seconds; None waits for as long as it takes, 0 not at all. Raises
+        `ResultTimeout`, `JobFailed` (with the error and traceback of the last attempt), `JobCancelled`,
+        `ResultNotKept`, or `JobNotFound` if it is removed meanwhile.
         """
         self._record = await self._client.wait_for_end(self.id, timeout)
         return await self._client.outcome(self._record, self._definition)

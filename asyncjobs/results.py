@@ -30,11 +30,14 @@ class ResultWaiter:
         self._readers: dict[int, asyncio.Task[None]] = {}
 
     async def wait(self, job_id: str, timeout: float | None) -> JobRecord:
-        """The record of a job once it is final. Raises `ResultTimeout` or `JobNotFound`."""
+        """The record of a job once it is final; with a time-out of 0, if it is by now.
+
+        Raises `ResultTimeout` or `JobNotFound`.
+        """
         ended = asyncio.Event()
         self._waiting.setdefault(job_id, []).append(ended)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout or None):
                 while True:
                     self._read(shard_of(job_id, self._storage.shards))
                     record = await self._storage.watch(job_id, self._inbox)
@@ -42,6 +45,8 @@ class ResultWaiter:
                         raise JobNotFound(f"there is no job {job_id} (any more): its result can't be had")
                     if record.state.is_final:
                         return record
+                    if timeout == 0:
+                        raise TimeoutError
                     try:
                         async with asyncio.timeout(RECHECK):
                             await ended.wait()
