@@ -80,11 +80,11 @@ class Heartbeat:
     async def stop(self) -> None:
         """End the thread, and wait for it."""
         self._stopped.set()
-        link = self._link
-        if link is not None:
-            link.close()
         deadline = self._loop.time() + 2
         while self._thread.is_alive() and self._loop.time() < deadline:
+            # Again and again: the thread may just be about to connect, and to wait on that connection.
+            if self._link is not None:
+                self._link.close()
             await asyncio.sleep(0.01)
 
     # -- in the thread --
