@@ -6,6 +6,7 @@ It touches no storage.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,9 @@ class Runner:
             finish = raised(grant, options, error, attempt.stop_reason)
         attempt.over()
         if self._notes.has(worker, grant.id, grant.exchange):
-            await self._notes.flush()
+            # Where a job cancelled itself and returned, that would strike here.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._notes.flush()
         if not attempt.reported:
             attempt.reported = True
             ended(attempt, finish)
