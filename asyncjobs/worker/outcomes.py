@@ -97,6 +97,8 @@ def describe(error: BaseException) -> bytes:
             text = "".join(traceback.format_exception(cls, error, _without_ours(error)))
         except BaseException:
             text = f"{name}: {message}"
+    if len(message) > MESSAGE_LIMIT:
+        text = text.replace(message, message[:MESSAGE_LIMIT] + "[…]")
     if len(text) > TRACEBACK_LIMIT:
         text = "[…]\n" + text[-TRACEBACK_LIMIT:]
     return pack_error(name, message[:MESSAGE_LIMIT], text)
