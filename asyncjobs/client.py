@@ -157,6 +157,9 @@ class Client:
         under_way: list[asyncio.Task[object]] = []
 
         async def send(chunk: list[Call[R]]) -> None:
+            for call in chunk:
+                if not isinstance(cast(object, call), Call):
+                    raise OptionError(f"{call!r} isn't a call: give what `.call(…)` of a job returns")
             new = [self._new_job(call) for call in chunk]
             part = [self._job(job, call.definition) for job, call in zip(new, chunk, strict=True)]
             jobs.extend(part)

@@ -227,7 +227,7 @@ class TestEnqueueMany:
 
     async def test_what_is_no_call_is_refused(self, client: Client) -> None:
         calls: list[Any] = [double.call(1), double]
-        with pytest.raises(OptionError, match=r"\.call\("):
+        with pytest.raises(OptionError, match=r"`\.call\(…\)`"):
             await client.enqueue_many(calls)
         assert await client.count("enqueued") == 0
 
