@@ -19,6 +19,8 @@ TRACEBACK_LIMIT = 16_000
 """Characters kept of a traceback: its beginning goes first, for the end says most."""
 MESSAGE_LIMIT = 4_000
 """Characters kept of an exception's message."""
+_OURS = ("asyncjobs.worker", "anyio")
+"""Modules whose frames come before the job's own."""
 
 
 class ResultRefused(Exception):
@@ -51,7 +53,11 @@ def raised(grant: Grant, options: JobOptions, error: BaseException, stop: Stop |
             return Finish(grant.id, grant.exchange, Outcome.RELEASED)
         if stop is Stop.CANCEL:
             return _final(grant, options, Outcome.CANCELLED, b"")
-        error = JobTimeout(f"it ran longer than its timeout of {(options.timeout_ms or 0) / 1000:g} s")
+        seconds = (options.timeout_ms or 0) / 1000
+        # With the traceback of where it stood when it was stopped.
+        error = JobTimeout(f"it ran longer than its timeout of {seconds:g} s").with_traceback(
+            error.__traceback__
+        )
     return _failed(grant, options, error)
 
 
@@ -113,10 +119,8 @@ def message_of(error: BaseException) -> str:
 
 
 def _without_ours(error: BaseException) -> TracebackType | None:
-    """The traceback from where the job's own code begins."""
+    """The traceback from where the job's own code begins; None if there is nothing of that in it."""
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("asyncjobs.worker"):
-        if frames.tb_next is None:
-            break
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
         frames = frames.tb_next
     return frames
