@@ -65,7 +65,7 @@ MEASUREMENTS = (
             Figure("one_by_one", "one by one/s", 0, compared=True),
             Figure("concurrent", "100 tasks/s", 0, compared=True),
         ),
-        COSTS,
+        (Figure("one_by_one_reads", "socket reads, one by one", 3), *COSTS),
     ),
     Measurement(
         "bulk",

@@ -20,7 +20,9 @@ def measure_enqueue(peer: Peer, server: Server, plan: Plan) -> dict[str, float]:
     with DriverProcess(peer, "producer", server.url, "enqueue") as producer:
         producer.event("hello", plan.patience)
         producer.do(plan.patience, do="one_by_one", count=WARM_UP)
+        before = server.snapshot()
         done = producer.do(plan.patience, do="one_by_one", count=plan.one_by_one)
+        figures["one_by_one_reads"] = (server.snapshot() - before).reads / plan.one_by_one
         figures["one_by_one"] = plan.one_by_one * 1e6 / done["took"]
     server.reset()
     with DriverProcess(peer, "producer", server.url, "enqueue") as producer:
