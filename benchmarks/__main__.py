@@ -109,7 +109,7 @@ def main(
 ) -> None:
     """Measure asyncjobs beside its peers: same machine, same Redis server, one round after the other.
 
-    The first run makes an environment for each peer below benchmarks/.peers/ (about 400 MB).
+    The first run makes an environment for each peer below benchmarks/.peers/ (about 500 MB).
     Figures are to be compared within a run, and none of them makes this command fail. It ends with 1 if a
     peer broke.
     """
