@@ -21,7 +21,7 @@ import msgpack
 
 from asyncjobs.context import JobContext, set_current_context
 from asyncjobs.definition import Definition
-from asyncjobs.errors import SerializationError
+from asyncjobs.errors import PayloadTooLarge, SerializationError
 from asyncjobs.serialization import check_size, pack_result, unpack_call
 from asyncjobs.storage.base import Grant, Note
 from asyncjobs.worker.attempt import Attempt
@@ -191,7 +191,8 @@ def _own_frames(error: BaseException) -> Any:
 def _portable(error: BaseException) -> BaseException:
     """An exception that survives the way to the parent: itself, or one that says the same."""
     if isinstance(error, ResultRefused):
-        return ResultRefused(SerializationError(str(error.error)))
+        kind = PayloadTooLarge if isinstance(error.error, PayloadTooLarge) else SerializationError
+        return ResultRefused(kind(str(error.error)))
     try:
         # A StopIteration can't leave a coroutine.
         if type(pickle.loads(pickle.dumps(error))) is type(error) and not isinstance(error, StopIteration):
