@@ -31,7 +31,7 @@ class ScriptError(Exception):
 
 def _read(path: str) -> str:
     try:
-        return (_LUA / path).read_text()
+        return (_LUA / path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ScriptError(f"lua/{path} is missing") from None
 
