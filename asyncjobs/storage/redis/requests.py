@@ -31,7 +31,7 @@ def add_finish(args: list[EncodableArg], finish: Finish) -> None:
         args += (finish.id, finish.exchange, "0", 0)
         return
     fields = pieces(_RESULT, finish.result) if finish.outcome is Outcome.SUCCEEDED else []
-    if not finish.result_kept:
+    if finish.outcome is Outcome.SUCCEEDED and not finish.result_kept:
         fields += (_DROPPED, "1")
     if plain:
         args += (finish.id, finish.exchange, "0", len(fields), *fields)
