@@ -7,6 +7,7 @@ import contextvars
 import logging
 import sys
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -211,7 +212,7 @@ class TestTimeouts:
         @registry.job(timeout=0.1, retry=ONCE, context=True)
         def slow(context: JobContext) -> None:
             while not context.cancelled:
-                pass
+                time.sleep(0.001)
             told.set()
             let_go.wait(10)
 
