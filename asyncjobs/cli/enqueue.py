@@ -110,6 +110,8 @@ def enqueue(
             click.echo(job.id)
             return OK
         click.echo(job.id, err=True)
+        import asyncio
+
         from asyncjobs.cli.documents import plain, print_json
         from asyncjobs.errors import JobFailed, ResultNotKept
 
@@ -117,6 +119,9 @@ def enqueue(
             click.echo(f"No worker serves queue {job.queue} now; waiting.", err=True)
         try:
             result = await job.result(limit)
+        except asyncio.CancelledError:
+            click.echo("Not waiting any more; the job goes on.", err=True)
+            raise
         except ResultNotKept:
             click.echo("It succeeded; its result isn't kept (keep_result=False).", err=True)
             return OK

@@ -207,7 +207,9 @@ def _print_stats(numbers: NamespaceStats) -> None:
     from asyncjobs.cli.display import STYLES, Column, console, number, span, table, text
 
     out = console()
-    for state, count in numbers.counts.items():
+    counts = {str(state): count for state, count in numbers.counts.items()}
+    for state in dict.fromkeys((*STATES, *counts)):
+        count = counts.get(state, 0)
         if state in STATES or count:
             style = STYLES.get(state, "") if count else "dim"
             out.print(text(f"{state:<11}", style), text(f"{number(count):>12}", "bold" if count else "dim"))

@@ -115,9 +115,15 @@ def worker(
         raise click.UsageError("-v logs more and -q less: give one of them.")
     with _ends_early(), contextlib.ExitStack() as stack:
         from asyncjobs.cli.logs import set_up_logging
+        from asyncjobs.registry import Registry
         from asyncjobs.target import load_registry
         from asyncjobs.worker.settings import WorkerSettings
         from asyncjobs.worker.supervisor import run_workers
+        from asyncjobs.worker.worker import Worker
+
+        async def check(client: Client) -> None:
+            # Refused here and now rather than by child processes, which would be started again and again.
+            Worker(Registry(), client, queues=queues, concurrency=concurrency, lease=lease, grace=grace)
 
         level = "DEBUG" if verbose else "WARNING" if quiet else "INFO"
         alone = processes == 1 and not reload
@@ -127,7 +133,7 @@ def worker(
             load_registry(target)
         if embedded is not None:
             place = Place(_start_server(embedded, stack), place.namespace, place.shards)
-        with_client(place, _answers)
+        with_client(place, check)
         settings = WorkerSettings(
             target=target,
             url=place.url,
@@ -155,10 +161,6 @@ def _start_server(directory: str, stack: contextlib.ExitStack) -> str:
     click.echo(f"For other commands: export ASYNCJOBS_REDIS={server.url}")
     sys.stdout.flush()
     return server.url
-
-
-async def _answers(client: Client) -> None:
-    """Reaching it is all that is wanted."""
 
 
 async def _left_for_later(client: Client) -> str:
