@@ -50,7 +50,7 @@ class Display:
         say(
             self.console,
             "jobs",
-            f"{delayed} are delayed by seconds; {failing} are made to fail at first, to be retried",
+            f"{delayed} are delayed by 1 to 5 s, {failing} are made to fail at first and retried",
         )
 
     def started(self, url: str, processes: int, concurrency: int, *, embedded: bool) -> None:
@@ -106,10 +106,14 @@ class Progress:
 
     def advance(self, path: str) -> None:
         """A file is done."""
-        before, self._done = self._done, self._done + 1
-        if self._done * PLAIN_LINES // self._total > before * PLAIN_LINES // self._total:
-            took = time.monotonic() - self._began
-            self._console.print(f"{self._done:,} of {self._total:,} files after {took:.1f} s")
+        self._done += 1
+        quarter = -(-self._total // PLAIN_LINES)
+        if self._done % quarter == 0 or self._done == self._total:
+            self._tell()
+
+    def _tell(self) -> None:
+        took = time.monotonic() - self._began
+        self._console.print(f"{self._done:,} of {self._total:,} files after {took:.1f} s")
 
     def show(self, counts: Mapping[State, int]) -> None:
         """The numbers of jobs by state."""
@@ -137,7 +141,10 @@ class LiveProgress(Progress):
 
     def advance(self, path: str) -> None:
         """A file is done."""
-        self._bar.update(self._files, advance=1, description=end_of(path, 24))
+        self._done += 1
+        self._bar.update(self._files, completed=self._done, description=end_of(path, 24))
+        if self._done == self._total:
+            self._tell()
 
     def show(self, counts: Mapping[State, int]) -> None:
         """The numbers of jobs by state."""

@@ -14,6 +14,7 @@ from asyncjobs.demo.outcome import Outcome, Recovery, percentile
 
 ROWS = 5
 PATH_WIDTH = 34
+COMMAND_WIDTH = 23
 
 
 def report(console: Console, outcome: Outcome, next_steps: Sequence[tuple[str, str]]) -> None:
@@ -29,10 +30,9 @@ def report(console: Console, outcome: Outcome, next_steps: Sequence[tuple[str, s
         console.print()
     _summary(console, outcome, analyses)
     console.print("\n[bold]Next[/]")
-    width = max(len(command) for command, _ in next_steps)
     for command, meaning in next_steps:
         # Not wrapped, so that it can be copied whole.
-        console.print(f"  [cyan]{command:{width}}[/]  # {meaning}", soft_wrap=True)
+        console.print(f"  [cyan]{command:{COMMAND_WIDTH}}[/]  # {meaning}", soft_wrap=True)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -82,7 +82,7 @@ def _summary(console: Console, outcome: Outcome, analyses: Sequence[Analysis]) -
     say(
         console,
         "retries",
-        f"{outcome.retries} attempts failed, as they were made to, and each was followed by another",
+        f"{outcome.retries} attempts failed, as they were made to, and their jobs ran again",
     )
     if outcome.recovery is not None:
         say(console, "recovery", _recovery(outcome.recovery))
