@@ -39,11 +39,11 @@ if number > last then
   codes, suspect = finish_all(counts, lists, touched, suspect)
 end
 
-local next_scheduled, scheduled_left = promote_due(K.scheduled, S.scheduled, touched)
-local next_retrying, retrying_left = promote_due(K.retrying, S.retrying, touched)
+local grants, dropped = {}, {}
+local next_scheduled, scheduled_left = promote_due(K.scheduled, S.scheduled, touched, dropped)
+local next_retrying, retrying_left = promote_due(K.retrying, S.retrying, touched, dropped)
 more = scheduled_left or retrying_left
 
-local grants, dropped = {}, {}
 if number > last then
   local granted, skipped_all
   granted, suspect, skipped_all = fetch(grants, dropped, touched, suspect)
