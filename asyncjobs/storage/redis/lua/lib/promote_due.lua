@@ -1,8 +1,8 @@
--- promote_due(key, state, touched): moves due jobs to their queues, a bounded number; the next due time and
--- whether some due ones are left. The queues' names go into `touched`. O(moved).
+-- promote_due(key, state, touched, dropped): moves due jobs to their queues, a bounded number; the next due time and
+-- whether some due ones are left. The queues' names go into `touched`, ids without a job that waits into `dropped`. O(moved).
 -- @include due
 -- @include place
-local function promote_due(key, state, touched)
+local function promote_due(key, state, touched, dropped)
   local head = due_head(key)
   if not head or head > now then
     return head, false
@@ -14,6 +14,8 @@ local function promote_due(key, state, touched)
       redis.call('HSET', K.job(id), F.state, S.enqueued, F.enqueued, now)
       place(id, job[2], job[3], now)
       touched[job[2]] = touched[job[2]] or true
+    else
+      dropped[#dropped + 1] = id
     end
   end
   redis.call('ZREMRANGEBYRANK', key, 0, #ids - 1)
