@@ -288,7 +288,8 @@ class Pump:
                 logger.warning("job %s: its lease was lost, so this attempt's outcome is dropped", finish.id)
         if reply.dropped:
             logger.error(
-                "ids without a job were found in a queue and dropped: %s (was something deleted by hand?)",
+                "ids of jobs that are gone, or whose record is broken, were dropped from a queue or from those"
+                " that wait: %s (was something changed by hand?)",
                 ", ".join(reply.dropped),
             )
 
