@@ -24,7 +24,8 @@ if not dead or redis.call('EXISTS', K.worker(dead)) == 0 then
 end
 redis.call('HSET', K.worker(dead), W.reaping, '1')
 local suspect = redis.call('HGET', K.worker(dead), W.suspect)
-local ids = redis.call('SPOP', K.held(dead), A.limit)
+-- Each leaves the set only when it is done: what stops this script must not strand the others.
+local ids = redis.call('SRANDMEMBER', K.held(dead), A.limit)
 table.sort(ids)
 local recovered, failed, cancelled = {}, {}, {}
 for _, id in ipairs(ids) do
@@ -43,11 +44,13 @@ for _, id in ipairs(ids) do
       redis.call('ZADD', K.cancelled, now, id)
       add_history(id, 'cancelled', row[8], dead)
       cancelled[#cancelled + 1] = id
-    elseif deaths >= greatest then
+    elseif deaths >= greatest or not row[4] then
+      local why = row[4] and 'its worker died ' .. deaths .. ' times while this was its only suspect'
+        or 'its worker died, and its record names no queue to go back to'
       redis.call('HSET', job, F.state, S.failed)
       redis.call('ZADD', K.failed, now, id)
       add_history(id, 'poisoned', row[8], dead,
-        cmsgpack.pack({ 'WorkerDied', 'its worker died ' .. deaths .. ' times while this was its only suspect', '' }))
+        cmsgpack.pack({ 'WorkerDied', why, '' }))
       failed[#failed + 1] = id
     else
       redis.pcall('HINCRBY', job, F.recoveries, 1)
@@ -57,10 +60,11 @@ for _, id in ipairs(ids) do
       wake(row[4])
       recovered[#recovered + 1] = id
     end
-    if row[7] and (row[3] or deaths >= greatest) then
+    if row[7] and (row[3] or deaths >= greatest or not row[4]) then
       tell(id, row[7])
     end
   end
+  redis.call('SREM', K.held(dead), id)
 end
 bump({
   recovered = #recovered > 0 and #recovered or nil,
