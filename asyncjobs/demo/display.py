@@ -34,6 +34,11 @@ def say(console: Console, label: str, text: str, style: str = "") -> None:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: "1 job", "2 processes"."""
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
 class Display:
     """Says what goes on, on standard output."""
 
@@ -57,12 +62,18 @@ class Display:
         """What was started for it."""
         note = ", a Valkey started for this run" if embedded else ""
         say(self.console, "server", without_password(url) + note)
-        say(self.console, "workers", f"{processes} processes, each with up to {concurrency} jobs at once")
+        say(
+            self.console,
+            "workers",
+            f"{counted(processes, 'process')}, each with up to {counted(concurrency, 'job')} at once",
+        )
         self.console.print()
 
     def killed(self, pid: int, running: int) -> None:
         """A worker was killed."""
-        self.console.print(f"[bold red]kill -9 {pid}[/]: a worker process, while it runs {running} jobs")
+        self.console.print(
+            f"[bold red]kill -9 {pid}[/]: a worker process, while it runs {counted(running, 'job')}"
+        )
 
     def interrupted(self, interruption: Interrupted) -> None:
         """The demo has ended before its end."""

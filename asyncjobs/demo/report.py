@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from asyncjobs.demo.display import end_of, say
+from asyncjobs.demo.display import counted, end_of, say
 from asyncjobs.demo.jobs import Analysis
 from asyncjobs.demo.outcome import Outcome, Recovery, percentile
 
@@ -77,7 +77,7 @@ def _summary(console: Console, outcome: Outcome, analyses: Sequence[Analysis]) -
     )
     unparsable = [analysis for analysis in analyses if analysis.unparsable]
     if unparsable:
-        say(console, "", f"{len(unparsable)} files aren't valid Python; their results say why")
+        say(console, "", f"{counted(len(unparsable), 'file')} not in valid Python, as the results say")
     say(console, "speed", f"{total:,} jobs in {outcome.seconds:.1f} s: {total / outcome.seconds:,.0f} jobs/s")
     say(
         console,
@@ -91,8 +91,8 @@ def _summary(console: Console, outcome: Outcome, analyses: Sequence[Analysis]) -
 
 def _recovery(recovery: Recovery) -> str:
     text = (
-        f"the killed worker had {len(recovery.back_ms)} jobs; "
-        f"they were back in their queues after {_time(max(recovery.back_ms))}"
+        f"the killed worker had {counted(len(recovery.back_ms), 'job')}, "
+        f"which were back in the queue after {_time(max(recovery.back_ms))}"
     )
     if recovery.again_ms:
         first, last = _time(min(recovery.again_ms)), _time(max(recovery.again_ms))

@@ -15,7 +15,7 @@ import sysconfig
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import psutil
@@ -55,7 +55,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 @contextlib.contextmanager
-def demo(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def demo(*arguments: str, **environment: str) -> Generator[subprocess.Popen[str], None, None]:
     """A demo without a terminal, in a process group of its own."""
     process = subprocess.Popen(
         [*COMMAND, *arguments],
@@ -128,7 +128,7 @@ async def test_a_killed_worker_makes_no_difference_to_what_is_stored(redis_url: 
     killed = re.search(r"kill -9 (\d+): a worker process, while it runs [1-9]", output)
     assert killed
     assert f"worker process {killed[1]} was killed by SIGKILL" in output
-    recovery = re.search(r"the killed worker had (\d+) jobs?;", output)
+    recovery = re.search(r"the killed worker had (\d+) jobs?,", output)
     assert recovery
     async with Client(redis_url, registry=registry, namespace=NAMESPACE) as client:
         stats = await client.stats()
