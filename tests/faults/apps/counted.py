@@ -115,10 +115,9 @@ async def failing() -> None:
 
 
 @registry.job
-async def fails_at_first(gate: str) -> None:
-    """Fail until the test opens a gate."""
+async def gated_failing(gate: str) -> None:
+    """Wait at a gate, and fail then."""
     ledger = ledger_of_test()
     ledger.write("start")
-    if not ledger.is_open(gate):
-        raise ValueError("not yet")
-    ledger.write("end")
+    await ledger.wait_at(gate)
+    raise ValueError("as it was told")
