@@ -78,11 +78,11 @@ def enqueue(
 
     \b
     Examples:
-      asyncjobs enqueue shop.jobs:registry                                lists the jobs
-      asyncjobs enqueue shop.jobs:registry send_email ada@example.com subject=Hi
-      asyncjobs enqueue shop.jobs:registry import_rows '["a.csv", "b.csv"]' dry_run=true --in 5m
-      asyncjobs enqueue shop.jobs:registry report '"2024"' --wait=60      "2024" as a string
-      asyncjobs enqueue shop.jobs:registry add --wait -- -2 3
+      asyncjobs enqueue app:registry                     lists the jobs
+      asyncjobs enqueue app:registry send_email ada@example.com subject=Hi
+      asyncjobs enqueue app:registry import_rows '["a.csv", "b.csv"]' --in 5m
+      asyncjobs enqueue app:registry report '"2024"'     a string, not a number
+      asyncjobs enqueue app:registry add --wait -- -2 3
     """
     if delay is not None and when is not None:
         raise click.UsageError("--in and --at both say when: give one of them.")

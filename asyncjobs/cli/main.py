@@ -126,7 +126,8 @@ def _reason(error: Exception) -> str:
         return str(error)
     context = error.ctx if isinstance(error, click.UsageError) else None
     see = f"\nSee: {context.command_path} --help" if context is not None else ""
-    return error.format_message() + see
+    # Click writes a list of choices in lines of their own.
+    return " ".join(error.format_message().split()) + see
 
 
 def _let_go(stream: TextIO) -> None:

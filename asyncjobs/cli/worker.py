@@ -99,10 +99,10 @@ def worker(
 
     \b
     Examples:
-      asyncjobs worker shop.jobs:registry
-      asyncjobs worker shop.jobs:registry --queues urgent,default --processes 4
-      asyncjobs worker shop.jobs:registry --embedded ./data     no server needed
-      asyncjobs worker shop.jobs:registry --burst               in a cron job or a test
+      asyncjobs worker app:registry
+      asyncjobs worker app:registry --queues urgent,default --processes 4
+      asyncjobs worker app:registry --embedded ./data    no server needed
+      asyncjobs worker app:registry --burst              in a cron job or a test
     """
     if target is None and embedded:
         # `--embedded app:registry`: the option has taken what can only be the registry.

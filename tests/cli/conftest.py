@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-m", "asyncjobs"]
 
 def environment(**changes: str) -> dict[str, str]:
     """The environment of a command: nothing of the terminal or server of whoever runs the tests."""
-    ours = ("ASYNCJOBS_", "FORCE_COLOR", "COLUMNS", "NO_COLOR")
+    ours = ("ASYNCJOBS_", "FORCE_COLOR", "COLUMNS", "NO_COLOR", "PYTHONUNBUFFERED")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     kept |= {name: value for name, value in os.environ.items() if name == "ASYNCJOBS_TEST_RUN"}
     return kept | {"PYTHONDONTWRITEBYTECODE": "1", "TERM": "xterm"} | changes
@@ -217,6 +217,8 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
+            # Ctrl-C is a signal only to those whose terminal it is.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(theirs)
         self.seen = ""
