@@ -38,13 +38,15 @@ class Attempt:
     """
 
     __slots__ = (
-        *("_abandon", "_insist", "_tries", "context", "ended", "grant", "reported"),
+        *("_abandon", "_insist", "_tries", "begun", "context", "ended", "grant", "reported"),
         *("stop_reason", "task", "thread_running", "timer"),
     )
 
     def __init__(self, grant: Grant, abandon: Callable[[Attempt], None]) -> None:
         self.grant = grant
         self._abandon = abandon
+        self.begun = False
+        """Its task has made its first step; a task that is cancelled before makes none, and tells nobody."""
         self.ended = False
         """Its code is over."""
         self.task: asyncio.Task[None] | None = None
@@ -67,7 +69,7 @@ class Attempt:
             self._ask()
 
     def _ask(self) -> None:
-        if self.task is None or self.ended:
+        if self.task is None or not self.begun or self.ended:
             return
         if self._tries == ABANDON_AFTER:
             logger.error("job %s (%s) can't be stopped: it keeps its slot", self.grant.id, self.grant.name)

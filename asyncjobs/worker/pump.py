@@ -89,6 +89,7 @@ class Pump:
         self._filled = False
         self._timer: asyncio.TimerHandle | None = None
         self._quiet = False
+        self._stopping = False
         self._missing: set[tuple[str, int]] = set()
         self._unknown: set[tuple[str, int]] = set()
         self._in_flight = False
@@ -115,10 +116,11 @@ class Pump:
         self._listening.cancel()
         self._wanted.set()
 
-    def stop_attempts(self, reason: Stop) -> None:
-        """Stop everything that runs."""
+    def stop_attempts(self) -> None:
+        """Stop everything that runs, and whatever an exchange that is under way may bring."""
+        self._stopping = True
         for attempt in list(self.attempts.values()):
-            attempt.stop(reason)
+            attempt.stop(Stop.SHUTDOWN)
 
     def release_attempts(self) -> None:
         """Give back the leases of attempts whose code doesn't stop: the process is about to end."""
@@ -133,8 +135,8 @@ class Pump:
 
     @property
     def handed_in(self) -> bool:
-        """True: every outcome there is has been taken by the storage."""
-        return not (self._finishes or self._in_flight or self._popped)
+        """True: the storage has taken every outcome, and no lease is left."""
+        return not (self.leases or self._finishes or self._in_flight or self._popped)
 
     def heard(self, worker: str, reply: HeartbeatReply) -> None:
         """Take what a heartbeat brought."""
@@ -288,8 +290,8 @@ class Pump:
                 logger.warning("job %s: its lease was lost, so this attempt's outcome is dropped", finish.id)
         if reply.dropped:
             logger.error(
-                "ids of jobs that are gone, or whose record is broken, were dropped from a queue or from those"
-                " that wait: %s (was something changed by hand?)",
+                "ids of jobs that are gone, or whose record is broken, were dropped from a queue or from"
+                " those that wait: %s (was something changed by hand?)",
                 ", ".join(reply.dropped),
             )
 
@@ -297,6 +299,8 @@ class Pump:
         self.leases[grant.id] = grant.exchange
         attempt = self._runner.start(grant, self.worker, self._ended, self._freed)
         self.attempts[grant.id] = attempt
+        if self._stopping:
+            attempt.stop(Stop.SHUTDOWN)
 
     def _ended(self, attempt: Attempt, finish: Finish | None) -> None:
         if self.leases.get(attempt.grant.id) == attempt.grant.exchange:

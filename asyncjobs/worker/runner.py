@@ -54,7 +54,10 @@ class Runner:
         grant = attempt.grant
         options = self._registry.defaults
         finish: Finish | None
+        attempt.begun = True
         try:
+            if attempt.stop_reason is not None:
+                raise asyncio.CancelledError
             definition = self._registry.get(grant.name)
             options = self._options(definition, grant)
             if options.timeout_ms is not None:
