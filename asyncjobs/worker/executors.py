@@ -114,10 +114,10 @@ class ProcessExecutor:
             ) from error
         if ok:
             return cast(bytes, value)
-        error, text = value
+        raised, text = value
         # Not by assigning it, which a class may refuse.
-        vars(error)["asyncjobs_traceback"] = text
-        raise error
+        vars(raised)["asyncjobs_traceback"] = text
+        raise raised
 
     def _socket_path(self) -> Path:
         assert self._directory is not None

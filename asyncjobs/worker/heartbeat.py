@@ -67,6 +67,7 @@ class Heartbeat:
         self._turns = 0
         self._stalled = False
         self._link: HeartbeatLink | None = None
+        self._news = True
         self.lag = 0.0
         """Seconds that the loop took to answer, when last asked."""
         self._thread = threading.Thread(
@@ -76,6 +77,10 @@ class Heartbeat:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def announce(self) -> None:
+        """Have the next beat tell what the worker says of itself now."""
+        self._news = True
 
     async def stop(self) -> None:
         """End the thread, and wait for it."""
@@ -107,7 +112,8 @@ class Heartbeat:
                 if link is None:
                     self._stopped.wait(0.05)
                 elif self._may_renew(began):
-                    reply = link.beat(len(self._pump.leases), self._info() if beats % 5 == 0 else None)
+                    news, self._news = self._news or beats % 5 == 0, False
+                    reply = link.beat(len(self._pump.leases), self._info() if news else None)
                     beats += 1
                     unreachable = False
                     self._tell(worker, reply)

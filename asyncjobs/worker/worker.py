@@ -33,7 +33,6 @@ from asyncjobs.options import Retention, check_queue_name, to_ms
 from asyncjobs.registry import Registry
 from asyncjobs.storage import base
 from asyncjobs.storage.base import HeartbeatReply, State
-from asyncjobs.worker.attempt import Stop
 from asyncjobs.worker.heartbeat import Heartbeat, StallRules
 from asyncjobs.worker.maintenance import Maintenance
 from asyncjobs.worker.memory import memory_in_use
@@ -210,7 +209,7 @@ class Worker:
                 loops.cancel_scope.cancel()
         finally:
             for pump in self._pumps:
-                pump.stop_attempts(Stop.SHUTDOWN)
+                pump.stop_attempts()
             for beat in self._beats:
                 await beat.stop()
             await notes.flush()
@@ -226,12 +225,12 @@ class Worker:
 
     async def _shut_down(self) -> None:
         self.quiet()
-        if not await self._ended_within(self._grace, heed=True):
+        await self._ended_within(self._grace, heed=True)
+        for pump in self._pumps:
+            pump.stop_attempts()
+        if not await self._ended_within(RELEASE_PATIENCE):
             for pump in self._pumps:
-                pump.stop_attempts(Stop.SHUTDOWN)
-            if not await self._ended_within(RELEASE_PATIENCE):
-                for pump in self._pumps:
-                    pump.release_attempts()
+                pump.release_attempts()
         # What has been handed out is handed in; if Redis is away, its leases run out instead.
         with anyio.move_on_after(5):
             while not all(pump.handed_in for pump in self._pumps):
@@ -267,8 +266,9 @@ class Worker:
     def quiet(self) -> None:
         """Take no new jobs; those that run go on."""
         self._quiet = True
-        for pump in self._pumps:
+        for pump, beat in zip(self._pumps, self._beats, strict=True):
             pump.quiet()
+            beat.announce()
 
     def stop(self, *, now: bool = False) -> None:
         """Begin the shutdown; with `now`, without the grace period."""
