@@ -1,8 +1,10 @@
 # Everything here sets itself up: all that is needed is make, and Python 3.11 or later with its venv module.
-# PYTHON=python3.13 chooses another Python for a .venv that isn't there yet.
+# `make test TESTS='tests/worker --server redis62'` runs some tests only, or on another server.
+# `make test VENV=.venv-3.13 PYTHON=python3.13` does it on another Python, in a directory of its own.
 
 PYTHON ?= python3
-VENV := .venv
+TESTS ?=
+VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
@@ -21,7 +23,7 @@ demo: $(VENV)/.app
 	@$(BIN)/asyncjobs demo
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto $(TESTS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check
