@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -60,7 +61,8 @@ def is_passing(error: BaseException) -> bool:
 
 def translate(error: Exception) -> Exception:
     """The error of ours that a reply of Redis stands for."""
-    text = str(error)
+    # After this redis-py names its own objects.
+    text = str(error).partition(" : <")[0]
     if is_passing(error):
         return StorageUnavailable(f"Redis can't be reached: {text}")
     word = text.split(" ", 1)[0]
@@ -242,6 +244,10 @@ class Link:
 
 def without_password(url: str) -> str:
     """A URL fit for logs and pages: its user and password are hidden."""
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, rest = url.rpartition("://")
     access, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}***@{host}" if at and access else url
+    shown = f"***@{host}" if at and access else rest
+    return scheme + separator + _IN_QUERY.sub(r"\1***", shown)
+
+
+_IN_QUERY = re.compile(r"([?&](?:username|password)=)[^&#]*")

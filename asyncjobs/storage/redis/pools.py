@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import logging
 from dataclasses import dataclass
 from typing import Any, cast
@@ -36,12 +37,23 @@ def make_pools(url: str) -> Pools:
             return ClusterPools(url)
         if scheme == "redis+sentinel":
             return SentinelPools(url)
-        return Pools(url, cast(Any, ConnectionPool).from_url(url, max_connections=10_000, **no_retries()))
+        settings = _as_the_socket_can(url, no_retries())
+        return Pools(url, cast(Any, ConnectionPool).from_url(url, max_connections=10_000, **settings))
     except ValueError as error:
+        # The parser quotes what it stumbled over, which may be a part of the password.
+        quotes = re.search("'.*'", str(error))
+        why = "" if quotes and "@" in url else f" ({error})"
         raise OptionError(
-            f"{without_password(url)!r} is no Redis URL ({error}); use redis://host:6379/0, rediss://… for"
+            f"{without_password(url)!r} is no Redis URL{why}; use redis://host:6379/0, rediss://… for"
             " TLS, unix:///path, redis+sentinel://host:26379/service or redis+cluster://host:6379"
         ) from None
+
+
+def _as_the_socket_can(url: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that the URL's kind of socket takes: one in the file system can't be kept alive."""
+    if url.startswith("unix://"):
+        settings.pop("socket_keepalive")
+    return settings
 
 
 def _sync_settings(reply_timeout: float) -> dict[str, Any]:
@@ -67,7 +79,9 @@ class Pools:
     def sync_client(self, tag: str, reply_timeout: float) -> redis.Redis:
         """A client for a thread, with one connection to the server that holds a shard."""
         client: redis.Redis = cast(Any, redis.Redis).from_url(
-            self.url, single_connection_client=True, **_sync_settings(reply_timeout)
+            self.url,
+            single_connection_client=True,
+            **_as_the_socket_can(self.url, _sync_settings(reply_timeout)),
         )
         return client
 
@@ -187,7 +201,7 @@ class ClusterPools(Pools):
                 # Only what it learnt is used; connections are this package's own.
                 await cluster.aclose()
                 return cluster
-            except (redis_errors.RedisError, OSError) as failure:
+            except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError) as failure:
                 error = failure
                 await cluster.aclose()
         raise redis_errors.ConnectionError(f"the cluster can't be reached: {error}")
