@@ -244,7 +244,7 @@ class Link:
 
 def without_password(url: str) -> str:
     """A URL fit for logs and pages: its user and password are hidden."""
-    scheme, separator, rest = url.rpartition("://")
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     access, at, host = rest.rpartition("@")
     shown = f"***@{host}" if at and access else rest
     return scheme + separator + _IN_QUERY.sub(r"\1***", shown)

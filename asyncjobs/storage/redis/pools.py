@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any, cast
 
