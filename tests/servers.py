@@ -29,7 +29,7 @@ FLAVOURS: tuple[Flavour, ...] = get_args(Flavour)
 SLOTS = 16384
 
 
-class ServerMissing(Exception):  # noqa: N818 - a fact, to be told as the reason of a skip
+class ServerMissing(Exception):
     """This machine has no server of that flavour."""
 
 

@@ -198,8 +198,8 @@ class ExchangeReply:
     more: bool
     """True: a bound was reached (due jobs, skipped ids); exchange again at once."""
     dropped: list[str]
-    """Ids found in a queue, or among those that are due, whose job is gone or whose record is broken, and that
-    nobody had removed or cancelled."""
+    """Ids found in a queue, or among those that are due, whose job is gone or whose record is broken, and
+    that nobody had removed or cancelled."""
 
 
 # ---- workers -------------------------------------------------------------------------------------------
