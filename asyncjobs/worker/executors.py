@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import os
@@ -10,9 +11,9 @@ import pickle
 import socket
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.to_process
@@ -26,6 +27,8 @@ from asyncjobs.serialization import check_size, pack_result, unpack_call
 from asyncjobs.storage.base import Grant, Note
 from asyncjobs.worker.attempt import Attempt
 from asyncjobs.worker.outcomes import ResultRefused, message_of
+
+T = TypeVar("T")
 
 
 def arguments(definition: Definition[..., Any], payload: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -81,8 +84,12 @@ async def run_in_thread(
 
 @functools.cache
 def _unlimited() -> anyio.CapacityLimiter:
-    """The worker's slots are the limit; anyio's default of 40 threads isn't wanted on top."""
+    """The limits are the worker's slots, and for processes an own one; anyio's aren't wanted on top."""
     return anyio.CapacityLimiter(float("inf"))
+
+
+START_PATIENCE = 20.0
+"""Seconds that the process of a cancelled job has to start before it is left to itself."""
 
 
 class ProcessExecutor:
@@ -95,23 +102,29 @@ class ProcessExecutor:
     def __init__(self, sink: Callable[[Note], None], max_processes: int | None = None) -> None:
         self._sink = sink
         self._limiter = anyio.CapacityLimiter(max_processes or os.cpu_count() or 1)
+        self._lock = asyncio.Lock()
         self._server: asyncio.Server | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._begun: dict[tuple[str, int], asyncio.Event] = {}
 
     async def run(self, definition: Definition[..., Any], grant: Grant) -> bytes:
         """The packed result. Raises what the function raised, with its traceback as text."""
-        if definition.takes_context and self._server is None:
-            await self._listen()
-        path = str(self._socket_path()) if definition.takes_context else ""
+        path = await self._listen()
         module, qualname = definition.fn.__module__, definition.fn.__qualname__
+        begun = asyncio.Event()
         try:
-            ok, value = await anyio.to_process.run_sync(
-                run_in_child, module, qualname, grant, path, cancellable=True, limiter=self._limiter
-            )
+            async with self._limiter:
+                self._begun[grant.id, grant.exchange] = begun
+                call = anyio.to_process.run_sync(
+                    run_in_child, module, qualname, grant, path, cancellable=True, limiter=_unlimited()
+                )
+                ok, value = await _cancelled_after(begun, call)
         except anyio.BrokenWorkerProcess as error:
             raise anyio.BrokenWorkerProcess(
                 "the process that ran the job ended before the job did (it exited, was killed or crashed)"
             ) from error
+        finally:
+            self._begun.pop((grant.id, grant.exchange), None)
         if ok:
             return cast(bytes, value)
         raised, text = value
@@ -119,13 +132,15 @@ class ProcessExecutor:
         vars(raised)["asyncjobs_traceback"] = text
         raise raised
 
-    def _socket_path(self) -> Path:
-        assert self._directory is not None
-        return Path(self._directory.name) / "notes"
-
-    async def _listen(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="asyncjobs-")
-        self._server = await asyncio.start_unix_server(self._hear, self._socket_path())
+    async def _listen(self) -> str:
+        """The path of the socket that processes speak to."""
+        async with self._lock:
+            if self._directory is None:
+                self._directory = tempfile.TemporaryDirectory(prefix="asyncjobs-")
+            path = str(Path(self._directory.name) / "notes")
+            if self._server is None:
+                self._server = await asyncio.start_unix_server(self._hear, path)
+            return path
 
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         unpacker = msgpack.Unpacker()
@@ -133,8 +148,15 @@ class ProcessExecutor:
             while data := await reader.read(65536):
                 unpacker.feed(data)
                 for job_id, exchange, progress, message, lines in unpacker:
-                    self._sink(Note(job_id, exchange, progress, message, lines))
+                    begun = self._begun.get((job_id, exchange))
+                    if begun is not None:
+                        begun.set()
+                    if progress is not None or lines:
+                        self._sink(Note(job_id, exchange, progress, message, lines))
                 writer.write(b"\0")
+        except ConnectionError:
+            # Its process was killed.
+            pass
         finally:
             writer.close()
 
@@ -146,6 +168,31 @@ class ProcessExecutor:
         if self._directory is not None:
             self._directory.cleanup()
             self._directory = None
+
+
+async def _cancelled_after(begun: asyncio.Event, call: Coroutine[Any, Any, T]) -> T:
+    """Await a call in a process, but let no cancellation through to it before it has begun.
+
+    anyio leaves a process to itself for ever if it is cancelled while it waits for its start.
+    """
+    running = asyncio.create_task(call, name="asyncjobs process")
+    try:
+        await asyncio.wait([running])
+    except asyncio.CancelledError:
+        stopping = asyncio.create_task(_stop(begun, running), name="asyncjobs process stop")
+        while not stopping.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([stopping])
+        raise
+    return running.result()
+
+
+async def _stop(begun: asyncio.Event, running: asyncio.Task[Any]) -> None:
+    waiting = asyncio.create_task(begun.wait())
+    await asyncio.wait([running, waiting], timeout=START_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 def run_in_child(module: str, qualname: str, grant: Grant, path: str) -> tuple[bool, Any]:
@@ -164,13 +211,15 @@ def run_in_child(module: str, qualname: str, grant: Grant, path: str) -> tuple[b
         channel.recv(1)
 
     try:
+        # The first one says that the process is there, and can be killed.
+        send(Note(grant.id, grant.exchange))
         definition: Any = importlib.import_module(module)
         for name in qualname.split("."):
             definition = getattr(definition, name)
         args, kwargs = arguments(definition, grant.payload)
+        context = JobContext(grant, send, None, None)
+        set_current_context(context)
         if definition.takes_context:
-            context = JobContext(grant, send, None, None)
-            set_current_context(context)
             args = [context, *args]
         return True, packed(definition, definition.fn(*args, **kwargs))
     except BaseException as error:
