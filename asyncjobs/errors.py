@@ -190,6 +190,9 @@ class RetryLater(Exception):
         self.reason = reason
         super().__init__(reason or f"asked to be retried in {delay}")
 
+    def __reduce__(self) -> tuple[type[RetryLater], tuple[timedelta | float, str]]:
+        return RetryLater, (self.delay, self.reason)
+
 
 class Snooze(BaseException):
     """What `context.snooze(delay)` raises: the job runs again after `delay`, with no attempt used.
