@@ -103,7 +103,8 @@ def _fit(columns: Sequence[Column], widest: list[int], available: int) -> list[i
         min(width, NARROWEST) if column.rest or column.folds else width
         for column, width in zip(columns, widest, strict=True)
     ]
-    excess = sum(widths) + len(GAP) * (len(widths) - 1) - available
+    # Rich counts a gap after the last column, too.
+    excess = sum(widths) + len(GAP) * len(widths) - available
     for wanted in ("rest", "folds"):
         while excess > 0:
             at = max(

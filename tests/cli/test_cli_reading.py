@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from asyncjobs import Client
+from asyncjobs.cli.display import ID, Column, table
 from tests.cli.apps import cli_shop
 from tests.cli.conftest import APP, Asyncjobs, OpenTerminal, Running, until_state
 from tests.waiting import eventually_sync
@@ -65,7 +66,7 @@ def test_what_the_lists_tell(asyncjobs: Asyncjobs, all_states: dict[str, str]) -
     assert re.search(r"in (1 h|\d+ min)", asyncjobs("list", "scheduled").out)
     assert "25% a quarter" in asyncjobs("list", "processing").out
     assert "1×  LookupError: not" in asyncjobs("list", "retrying").out
-    assert re.search(r"ago +2  ValueError: no such", asyncjobs("list", "failed").out)
+    assert re.search(r"ago +2  ValueError: no", asyncjobs("list", "failed").out)
     (failed,) = asyncjobs("list", "failed", "--json").json["jobs"]
     assert (failed["error"]["type"], failed["error"]["message"]) == ("ValueError", "no such thing: it")
     assert "Traceback" in failed["error"]["traceback"]
@@ -248,6 +249,30 @@ def test_a_namespace_is_apart(asyncjobs: Asyncjobs) -> None:
     job_id = asyncjobs("enqueue", APP, "add", 1, 2, "--namespace", "sharded", "--shards", 3).out.strip()
     listed = asyncjobs("list", "enqueued", "--namespace", "sharded", "--shards", 3, "--json").json
     assert [job["id"] for job in listed["jobs"]] == [job_id]
+
+
+def test_only_what_may_be_cut_is_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    columns = (
+        ID,
+        Column("JOB", folds=True),
+        Column("ENDED"),
+        Column("N", "right"),
+        Column("ERROR", rest=True),
+    )
+    for length in range(5, 90):
+        cells = ("0" * 20, "j" * length, "59 min ago", "17", "e" * length)
+        table(columns, [cells])
+        heading, first, *more = capsys.readouterr().out.splitlines()
+        assert max(map(len, (heading, first, *more))) <= 80
+        # The header shows where each column begins.
+        at = [heading.index(column.title) for column in columns]
+        assert (first[: at[1]].strip(), first[at[2] : at[2] + 10]) == (cells[0], cells[2])
+        assert "  17  e" in first
+        assert "".join(line[at[1] : at[2]].strip() for line in (first, *more)) == cells[1]
+        assert first.endswith(("…", f"  {cells[4]}"))
 
 
 def test_colours_on_a_terminal_and_no_line_too_wide(asyncjobs: Asyncjobs, terminal: OpenTerminal) -> None:
