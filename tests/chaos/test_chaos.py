@@ -1,0 +1,262 @@
+"""Everything goes wrong at once, at random, and the books still balance.
+
+`ASYNCJOBS_CHAOS_SECONDS` makes it longer, `ASYNCJOBS_TEST_SEED` repeats its choices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from asyncjobs import Call, Client, State
+from asyncjobs.storage.redis.scripts import all_scripts
+from tests.chaos import jobs
+from tests.conftest import ServerFactory
+from tests.faults.conftest import WorkerFactory
+from tests.faults.ledger import Ledger, Line
+from tests.faults.observing import all_ended, jobs_of, passed
+from tests.faults.worker_process import WorkerProcess
+from tests.proxy import ThreadedProxy
+from tests.servers import Server
+
+SECONDS = float(os.environ.get("ASYNCJOBS_CHAOS_SECONDS") or 10)
+JOBS = int(200 * SECONDS)
+CLIENTS = 4
+LEASE = 3
+APP = "tests.chaos.jobs"
+
+
+class Workers:
+    """Two workers, through a proxy each, which die, stall and stop, and are started again."""
+
+    def __init__(
+        self, start: WorkerFactory, proxy: ThreadedProxy, chance: random.Random, uvloop: bool
+    ) -> None:
+        self._start = start
+        self._proxy = proxy
+        self._chance = chance
+        self._uvloop = uvloop
+        self._worker = self._new()
+
+    def _new(self) -> WorkerProcess:
+        return self._start(
+            self._proxy.url,
+            app=APP,
+            queues=jobs.QUEUES,
+            wait=False,
+            lease=LEASE,
+            concurrency=self._chance.choice((5, 20, 100)),
+            grace=0.3,
+            stall_timeout=0.2,
+            patience=self._chance.choice((0.2, 10)),
+            uvloop=self._uvloop,
+        )
+
+    async def suffer(self) -> str:
+        await passed(self._chance.uniform(0.5, 2.5))
+        if not self._worker.alive:
+            self._worker = self._new()
+            return "had ended"
+        match self._chance.choice(("killed", "killed", "stalled", "stopped")):
+            case "killed":
+                self._worker.kill()
+                self._worker = self._new()
+                return "killed"
+            case "stalled":
+                self._worker.pause()
+                await passed(self._chance.uniform(0.5, LEASE + 2))
+                self._worker.resume()
+                return "stalled"
+            case _:
+                await asyncio.to_thread(self._worker.stop)
+                self._worker = self._new()
+                return "stopped"
+
+    async def recover(self) -> None:
+        """One that runs for certain."""
+        if not self._worker.alive:
+            self._worker = self._new()
+        await asyncio.to_thread(self._worker.wait_until_serving)
+
+    def stop(self) -> int:
+        return self._worker.stop()
+
+
+class Network:
+    """A proxy whose connections break, stall and lose what they carry."""
+
+    def __init__(self, proxy: ThreadedProxy, chance: random.Random) -> None:
+        self._proxy = proxy
+        self._chance = chance
+        self._scripts = {script.name: script.sha for script in all_scripts()}
+
+    async def suffer(self) -> str:
+        await passed(self._chance.uniform(0.05, 0.5))
+        match self._chance.randrange(6):
+            case 0:
+                return "cut" if self._proxy.cut() else "nothing to cut"
+            case 1:
+                self._proxy.cut(lambda _: self._chance.random() < 0.5)
+                return "cut"
+            case 2:
+                self._proxy.drop_reply(
+                    self._scripts[self._chance.choice(("exchange", "create", "heartbeat"))]
+                )
+                return "reply dropped"
+            case 3:
+                self._proxy.drop_reply(times=self._chance.randint(1, 4))
+                return "reply dropped"
+            case 4:
+                self._proxy.drop_request(times=self._chance.randint(1, 4))
+                return "request dropped"
+            case _:
+                self._proxy.black_hole()
+                await passed(self._chance.uniform(0.05, 1.5))
+                self._proxy.black_hole(False)
+                return "black hole"
+
+    async def recover(self) -> None:
+        self._proxy.heal()
+
+
+class Redis:
+    """A durable server that forgets scripts, stalls, and is killed."""
+
+    def __init__(self, server: Server, chance: random.Random) -> None:
+        self._server = server
+        self._chance = chance
+
+    async def suffer(self) -> str:
+        await passed(self._chance.uniform(0.5, 2))
+        match self._chance.choice(("scripts forgotten", "scripts forgotten", "stalled", "killed")):
+            case "stalled":
+                await asyncio.to_thread(self._server.pause)
+                await passed(self._chance.uniform(0.1, 1.5))
+                self._server.resume()
+                return "stalled"
+            case "killed":
+                await asyncio.to_thread(self._server.kill)
+                await passed(self._chance.uniform(0, 0.5))
+                await asyncio.to_thread(self._server.start)
+                return "killed"
+            case what:
+                await asyncio.to_thread(self._server.command, "SCRIPT", "FLUSH")
+                return what
+
+    async def recover(self) -> None:
+        pass
+
+
+def some_call(chance: random.Random) -> Call[int]:
+    queue = chance.choice(jobs.QUEUES)
+    match chance.randrange(20):
+        case 0:
+            return jobs.blocking.options(queue=queue).call(chance.uniform(0, 0.1))
+        case 1 | 2:
+            return jobs.threaded.options(queue=queue).call(chance.uniform(0, 0.1))
+        case 3 | 4:
+            return jobs.failing.options(queue=queue).call(chance.randint(1, 3))
+        case 5:
+            return jobs.snoozing.options(queue=queue).call(time.time() + chance.uniform(0, 0.5))
+        case 6 | 7:
+            return jobs.talking.options(queue=queue).call(chance.randint(1, 20))
+        case 8 | 9:
+            return jobs.brief.options(queue=queue, priority=chance.randint(-3, 3)).call(0.0)
+        case _:
+            return jobs.brief.options(queue=queue).call(chance.expovariate(30))
+
+
+async def use(url: str, chance: random.Random, deadline: float, promised: list[str]) -> None:
+    """Enqueue one by one, later, and many at once, until the time is over and the work is done."""
+    async with Client(url, registry=jobs.registry) as client:
+        own = 0
+        while own < JOBS / CLIENTS or time.monotonic() < deadline:
+            match chance.randrange(10):
+                case 0:
+                    made = await client.enqueue_many(some_call(chance) for _ in range(chance.randint(2, 40)))
+                case 1:
+                    made = [await client.enqueue_in(chance.uniform(0.01, 1), some_call(chance))]
+                case _:
+                    made = [await client.enqueue(some_call(chance))]
+            promised.extend(job.id for job in made)
+            own += len(made)
+            await passed(chance.uniform(0, 0.04))
+
+
+async def repeat(
+    suffer: Callable[[], Awaitable[str]], deadline: float, suffered: Counter[str], who: str
+) -> None:
+    while time.monotonic() < deadline:
+        suffered[f"{who} {await suffer()}"] += 1
+
+
+async def test_the_books_balance(
+    own_server: ServerFactory, start_worker: WorkerFactory, ledger: Ledger, moments: random.Random
+):
+    server = own_server(appendonly="yes", appendfsync="always")
+    proxies = [ThreadedProxy(server.port) for _ in range(3)]
+    promised: list[str] = []
+    suffered: Counter[str] = Counter()
+
+    def chance() -> random.Random:
+        return random.Random(moments.random())
+
+    try:
+        for proxy in proxies:
+            proxy.start()
+        workers = [Workers(start_worker, proxy, chance(), proxy is proxies[0]) for proxy in proxies[:2]]
+        networks = [Network(proxy, chance()) for proxy in proxies]
+        redis = Redis(server, chance())
+        deadline = time.monotonic() + SECONDS
+        async with asyncio.TaskGroup() as tasks:
+            for who, sufferers in (("worker", workers), ("network", networks), ("redis", [redis])):
+                for sufferer in sufferers:
+                    tasks.create_task(repeat(sufferer.suffer, deadline, suffered, who))
+            for _ in range(CLIENTS):
+                tasks.create_task(use(proxies[2].url, chance(), deadline, promised))
+        for sufferer in (*networks, *workers):
+            await sufferer.recover()
+        async with Client(server.url, registry=jobs.registry) as client:
+            await all_ended(client, len(promised))
+            await balance(client, ledger, promised)
+            for worker in workers:
+                await asyncio.to_thread(worker.stop)
+            await nothing_is_left(client, server)
+    finally:
+        print(len(promised), "jobs;", *(f"{what}: {count}," for what, count in sorted(suffered.items())))
+        for proxy in proxies:
+            proxy.stop()
+
+
+async def balance(client: Client, ledger: Ledger, promised: list[str]) -> None:
+    assert len(set(promised)) == len(promised) >= JOBS
+    lines: dict[str, list[Line]] = {}
+    for line in ledger.lines():
+        lines.setdefault(line.job_id, []).append(line)
+    for job in await jobs_of(client, promised):
+        events = Counter(entry.event for entry in await job.history())
+        told = (job.id, job.name, dict(events), lines.get(job.id, []))
+        done = Counter(line.event for line in told[3])
+        assert job.state == "succeeded", told
+        # The result is that of the attempt that the job says was its last.
+        assert await job.result() == job.attempt, told
+        assert job.attempt == 1 + events["recovered"] + events["retrying"], told
+        assert 1 <= done["start"] <= job.attempt + events["released"] + events["snoozed"], told
+        assert done["end"] >= 1, told
+    stats = await client.stats()
+    # Once each, and nothing that nobody was promised.
+    assert stats.totals["succeeded"] == stats.counts[State.SUCCEEDED] == len(promised)
+    assert lines.keys() == set(promised)
+
+
+async def nothing_is_left(client: Client, server: Server) -> None:
+    stats = await client.stats()
+    assert {state for state, count in stats.counts.items() if count} == {State.SUCCEEDED}
+    assert stats.workers == 0
+    assert [queue.length for queue in stats.queues] == [0] * len(jobs.QUEUES)
+    left = {key.decode().partition(":")[2].split(":")[0] for key in server.command("KEYS", "*")}
+    assert left <= {"j", "queues", "wake", "succeeded", "meta", "stats", "i"}, left
