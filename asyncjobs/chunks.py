@@ -1,9 +1,10 @@
-"""Any iterable, plain or async, as chunks."""
+"""Any iterable, plain or async, sent in chunks."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import TypeVar
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -25,3 +26,26 @@ async def in_chunks(items: Iterable[T] | AsyncIterable[T], size: int) -> AsyncIt
                 chunk = []
     if chunk:
         yield chunk
+
+
+async def send_in_chunks(
+    items: Iterable[T] | AsyncIterable[T],
+    size: int,
+    most_under_way: int,
+    send: Callable[[list[T]], Coroutine[Any, Any, object]],
+) -> None:
+    """Send chunks of `size`, a few at a time, while the iterable goes on. Raises the first error of all."""
+    under_way: list[asyncio.Task[object]] = []
+    try:
+        async for chunk in in_chunks(items, size):
+            under_way.append(asyncio.create_task(send(chunk), name="asyncjobs chunk"))
+            # Its turn: it leaves now, and the next chunk is made while it is on its way.
+            await asyncio.sleep(0)
+            if len(under_way) >= most_under_way:
+                await under_way.pop(0)
+    finally:
+        # What was handed in goes out even if the iterable raised: the caller can't tell where it stood.
+        results = await asyncio.gather(*under_way, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Coroutine, Iterable
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, cast, overload
 
-from asyncjobs.chunks import in_chunks
+from asyncjobs.chunks import send_in_chunks
 from asyncjobs.definition import Definition
 from asyncjobs.errors import (
     JobNotFound,
@@ -154,29 +153,16 @@ class Client:
         isn't; if the iterable raises, the chunks before that are there. (A batch creates all or none.)
         """
         jobs: list[Job[R]] = []
-        under_way: list[asyncio.Task[object]] = []
 
-        async def send(chunk: list[Call[R]]) -> None:
+        def create(chunk: list[Call[R]]) -> Coroutine[Any, Any, object]:
             for call in chunk:
                 if not isinstance(cast(object, call), Call):
                     raise OptionError(f"{call!r} isn't a call: give what `.call(…)` of a job returns")
             new = [self._new_job(call) for call in chunk]
-            part = [self._job(job, call.definition) for job, call in zip(new, chunk, strict=True)]
-            jobs.extend(part)
-            under_way.append(asyncio.create_task(self.storage.create(new), name="asyncjobs enqueue_many"))
-            await asyncio.sleep(0)
-            if len(under_way) >= CHUNKS_UNDER_WAY:
-                await under_way.pop(0)
+            jobs.extend(self._job(job, call.definition) for job, call in zip(new, chunk, strict=True))
+            return self.storage.create(new)
 
-        try:
-            async for chunk in in_chunks(calls, CHUNK):
-                await send(chunk)
-        finally:
-            # What was handed in goes out even if the iterable raised: the caller can't tell where it stood.
-            results = await asyncio.gather(*under_way, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        await send_in_chunks(calls, CHUNK, CHUNKS_UNDER_WAY, create)
         return jobs
 
     def _new_job(self, call: Call[Any], delay_ms: int = 0, due_ms: int = 0) -> NewJob:

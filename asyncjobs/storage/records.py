@@ -1,7 +1,4 @@
-"""What crosses the storage contract: the states, the requests, the replies, and what is read. Plain data.
-
-Times are milliseconds since 1970 by the storage's clock.
-"""
+"""What crosses the storage contract, as plain data. Times are milliseconds since 1970 by the storage's clock."""
 
 from __future__ import annotations
 
@@ -198,8 +195,7 @@ class ExchangeReply:
     more: bool
     """True: a bound was reached (due jobs, skipped ids); exchange again at once."""
     dropped: list[str]
-    """Ids found in a queue, or among those that are due, whose job is gone or whose record is broken, and
-    that nobody had removed or cancelled."""
+    """Ids found in a queue, or due, whose job is gone or broken and that nobody had removed or cancelled."""
 
 
 # ---- workers -------------------------------------------------------------------------------------------

@@ -294,11 +294,19 @@ class Worker:
             if all(pump.idle for pump in self._pumps):
                 stats = await self._client.storage.stats()
                 waiting = sum(q.length for q in stats.queues if q.name in self._weights and not q.paused)
-                if not waiting and not stats.counts[State.PROCESSING]:
+                if not waiting and not stats.counts[State.PROCESSING] and not await self._due(stats.now_ms):
                     return stats.counts[State.SCHEDULED] + stats.counts[State.RETRYING]
             await asyncio.sleep(0.02)
 
     # -- inside --
+
+    async def _due(self, now_ms: int) -> bool:
+        """Whether a job that waits for its time need wait no longer."""
+        for state in (State.SCHEDULED, State.RETRYING):
+            page = await self._client.storage.jobs(state, limit=1)
+            if page.jobs and page.jobs[0].due_ms <= now_ms:
+                return True
+        return False
 
     def _order(self) -> Sequence[str]:
         """The order in which queues are emptied this time."""
