@@ -1,4 +1,4 @@
-"""What crosses the storage contract, as plain data. Times are milliseconds since 1970 by the storage's clock."""
+"""What crosses the storage contract, as plain data. Times are ms since 1970 by the storage's clock."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class Pump:
 
     @property
     def backlogged(self) -> bool:
-        """True: the last exchange filled all slots it had, so there may be more jobs."""
+        """True: the last exchange filled all slots it had, or had none, so there may be more jobs."""
         return self._filled and not self._quiet and not self._in_flight
 
     @property
@@ -318,7 +318,7 @@ class Pump:
 
     def _plan(self, reply: ExchangeReply, slots: int) -> None:
         """Decide when to exchange next."""
-        self._filled = slots > 0 and len(reply.grants) == slots
+        self._filled = len(reply.grants) == slots
         if reply.more or self._finishes or self._popped:
             self._wanted.set()
         if self._slots.free > 0 and not self._quiet:

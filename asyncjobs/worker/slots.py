@@ -10,7 +10,7 @@ class Taker(Protocol):
 
     @property
     def backlogged(self) -> bool:
-        """Whether its shard is known to have more jobs than it was given slots for."""
+        """Whether its shard may have more jobs than it was given slots for."""
         ...
 
     def want(self) -> None:
@@ -30,7 +30,9 @@ class Slots:
         """Slots for a shard, up to `most`: all that are free, or its fair share if other shards have work."""
         free = min(self.free, most)
         if free and len(self.takers) > 1:
-            others = [other for other in self.takers if other is not taker and other.backlogged]
+            # Those after it come first, so that the turn goes round.
+            at = self.takers.index(taker) + 1
+            others = [other for other in (*self.takers[at:], *self.takers[: at - 1]) if other.backlogged]
             if others:
                 for other in others:
                     other.want()
@@ -44,5 +46,9 @@ class Slots:
         return free
 
     def release(self, count: int = 1) -> None:
-        """Give slots back."""
-        self.free += count
+        """Give slots back, to whoever had too few."""
+        if count:
+            self.free += count
+            for taker in self.takers:
+                if taker.backlogged:
+                    taker.want()
