@@ -350,6 +350,7 @@ class Pump:
         for attempt in list(self.attempts.values()):
             attempt.reported = True
             attempt.stop(Stop.LOST)
+        self._filled = False
         self._finishes.clear()
         self.leases.clear()
         self.worker = ""
