@@ -12,6 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from asyncjobs import Call, Client, State
 from asyncjobs.storage.redis.scripts import all_scripts
 from tests.chaos import jobs
@@ -194,6 +196,7 @@ async def repeat(
         suffered[f"{who} {await suffer()}"] += 1
 
 
+@pytest.mark.timeout(120 + 4 * SECONDS)
 async def test_the_books_balance(
     own_server: ServerFactory, start_worker: WorkerFactory, ledger: Ledger, moments: random.Random
 ):
@@ -221,7 +224,7 @@ async def test_the_books_balance(
         for sufferer in (*networks, *workers):
             await sufferer.recover()
         async with Client(server.url, registry=jobs.registry) as client:
-            await all_ended(client, len(promised))
+            await all_ended(client, len(promised), 60 + 2 * SECONDS)
             await balance(client, ledger, promised)
             for worker in workers:
                 await asyncio.to_thread(worker.stop)
