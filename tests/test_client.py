@@ -120,6 +120,14 @@ class TestEnqueue:
         with pytest.raises(StorageUnavailable, match="can't be reached"):
             await client.open()
 
+    async def test_without_an_address_the_environments_is_taken(
+        self, client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ASYNCJOBS_REDIS", redis_url)
+        job = await client.enqueue(double, 1)
+        async with Client() as other:
+            assert await other.get(job.id) is not None
+
     async def test_namespaces_know_nothing_of_each_other(self, client: Client, redis_url: str) -> None:
         job = await client.enqueue(double, 1)
         async with Client(redis_url, registry=registry, namespace="other") as other:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from asyncjobs import Client, Job, JobContext, Registry, Retry
+from asyncjobs import Client, Job, JobContext, Registry, Retry, SyncClient
 
 registry = Registry()
 unknown_option = Registry(queues="default")  # error
@@ -126,6 +126,15 @@ async def results(client: Client, job_id: str) -> None:
     await client.get(job_id, undeclared)  # error
     await client.cancel(job)  # error
     print(number, other, found, rows, length)
+
+
+def from_code_that_is_not_async(client: SyncClient) -> None:
+    client.enqueue(send, 1)  # error
+    client.enqueue(send)  # error
+    client.enqueue_in(5, resize, "a.png", "100")  # error
+    number: int = client.enqueue(send, "a").result()  # error
+    client.enqueue_many([send])  # error
+    print(number)
 
 
 async def plain(context: JobContext) -> None:

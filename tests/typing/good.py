@@ -15,6 +15,8 @@ from asyncjobs import (
     Registry,
     Retention,
     Retry,
+    SyncClient,
+    SyncJob,
     Worker,
     current_context,
 )
@@ -158,6 +160,17 @@ async def find(client: Client, job_id: str) -> None:
     job = await client.get(job_id, charge)
     if job is not None:
         assert_type(await job.result(), str)
+
+
+def from_code_that_is_not_async(client: SyncClient, context: JobContext) -> None:
+    job = client.enqueue(send, "ada@example.com", subject="Hi")
+    assert_type(job, SyncJob[str])
+    assert_type(job.result(timeout=10), str)
+    assert_type(client.enqueue_in(5, resize, "a.png", width=1), SyncJob[int])
+    assert_type(client.enqueue_at(datetime.now(UTC), send.call("ada@example.com")), SyncJob[str])
+    assert_type(client.enqueue_many([resize.call("a.png", 1)]), list[SyncJob[int]])
+    assert_type(client.get("id", import_rows), SyncJob[list[int]] | None)
+    assert_type(context.sync_client.enqueue(named_self, self="x", delay=1, when=0.5), SyncJob[str])
 
 
 async def work() -> None:
