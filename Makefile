@@ -6,7 +6,7 @@ PYTHON ?= python3
 TESTS ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 
 .PHONY: help demo test lint format bench clean
 .DEFAULT_GOAL := help
