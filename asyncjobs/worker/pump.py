@@ -84,6 +84,7 @@ class Pump:
         self._finishes: list[Finish] = []
         self._popped: set[str] = set()
         self._wanted = asyncio.Event()
+        self._needed = False
         self._hungry = asyncio.Event()
         self._listening = anyio.CancelScope()
         self._filled = False
@@ -98,12 +99,22 @@ class Pump:
 
     def want(self) -> None:
         """See that an exchange is made soon."""
+        self._needed = True
         self._wanted.set()
 
     @property
     def backlogged(self) -> bool:
         """True: the last exchange filled all slots it had, or had none, so there may be more jobs."""
-        return self._filled and not self._quiet and not self._in_flight
+        return self._filled and not self._quiet
+
+    @property
+    def asking(self) -> bool:
+        """True: an exchange is under way; when it comes back, it sees by itself whether slots are free."""
+        return self._in_flight
+
+    def offer(self) -> None:
+        """There are slots: fetch, if there are any left by then."""
+        self._wanted.set()
 
     @property
     def idle(self) -> bool:
@@ -114,7 +125,7 @@ class Pump:
         """Fetch no more jobs, and give back the marker that a broken-off wait may have taken."""
         self._quiet = True
         self._listening.cancel()
-        self._wanted.set()
+        self.want()
 
     def stop_attempts(self) -> None:
         """Stop everything that runs, and whatever an exchange that is under way may bring."""
@@ -163,7 +174,7 @@ class Pump:
         for job_id, exchange in unknown & self._unknown:
             logger.warning("job %s: a lease that this worker doesn't know of is given back", job_id)
             self._finishes.append(Finish(job_id, exchange, Outcome.RELEASED))
-            self._wanted.set()
+            self.want()
         self._unknown = unknown - self._unknown
         known = set(held)
         missing = {
@@ -201,7 +212,7 @@ class Pump:
                     queue = await self._storage.wait_for_work(self.shard, self._queues(), BACKSTOP)
                 except StorageUnavailable:
                     # A marker may have been taken and lost with the connection.
-                    self._wanted.set()
+                    self.want()
                     await asyncio.sleep(RETRY_DELAY)
                     continue
                 except StorageError as error:
@@ -211,8 +222,8 @@ class Pump:
                 if queue is not None:
                     self._popped.add(queue)
                     self._hungry.clear()
-                    self._wanted.set()
-        self._wanted.set()
+                    self.want()
+        self.want()
 
     async def exchange_once(self) -> None:
         """One exchange, sent again until it is answered."""
@@ -222,6 +233,10 @@ class Pump:
             self.worker = await self._register(self.shard)
             self.ready.set()
         slots = 0 if self._quiet else self._slots.reserve(self, MAX_GRANTS)
+        if not slots and not self._needed and not self._slots.free:
+            # It was offered slots that others have taken since; it is told of the next ones.
+            return
+        self._needed = False
         finishes = self._next_finishes()
         popped = tuple(self._popped)
         self._number += 1
@@ -308,22 +323,22 @@ class Pump:
                 self._finishes.append(finish)
             else:
                 del self.leases[attempt.grant.id]
-        self._wanted.set()
+        self.want()
 
     def _freed(self, attempt: Attempt) -> None:
         self._slots.release()
         if self.attempts.get(attempt.grant.id) is attempt:
             del self.attempts[attempt.grant.id]
-        self._wanted.set()
+        self.want()
 
     def _plan(self, reply: ExchangeReply, slots: int) -> None:
         """Decide when to exchange next."""
         self._filled = len(reply.grants) == slots
         if reply.more or self._finishes or self._popped:
-            self._wanted.set()
+            self.want()
         if self._slots.free > 0 and not self._quiet:
             if self._filled:
-                self._wanted.set()
+                self.offer()
             elif not self._popped:
                 self._hungry.set()
         else:
@@ -334,7 +349,7 @@ class Pump:
             delay = min(delay, due if reply.due_claimed else due + random.uniform(*STAGGER))
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(delay, self._wanted.set)
+        self._timer = asyncio.get_running_loop().call_later(delay, self.want)
 
     # -- registering --
 
@@ -354,4 +369,4 @@ class Pump:
         self._finishes.clear()
         self.leases.clear()
         self.worker = ""
-        self._wanted.set()
+        self.want()

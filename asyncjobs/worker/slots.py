@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+PATIENCE = 16
+"""Turns of others that a shard lets pass before it is given one: to take turns costs an exchange."""
+
 
 class Taker(Protocol):
     """What takes slots: a shard's pump."""
@@ -13,8 +16,13 @@ class Taker(Protocol):
         """Whether its shard may have more jobs than it was given slots for."""
         ...
 
-    def want(self) -> None:
-        """Look for jobs."""
+    @property
+    def asking(self) -> bool:
+        """Whether it is looking for jobs already; it does so again by itself if there are more."""
+        ...
+
+    def offer(self) -> None:
+        """There are slots: look for jobs."""
         ...
 
 
@@ -24,31 +32,40 @@ class Slots:
     def __init__(self, concurrency: int) -> None:
         self.free = concurrency
         self.takers: list[Taker] = []
-        self._last: Taker | None = None
+        self._turn = 0
+        self._served: dict[Taker, int] = {}
+        self._yielded: set[Taker] = set()
 
     def reserve(self, taker: Taker, most: int) -> int:
         """Slots for a shard, up to `most`: all that are free, or its fair share if other shards have work."""
         free = min(self.free, most)
-        if free and len(self.takers) > 1:
-            # Those after it come first, so that the turn goes round.
-            at = self.takers.index(taker) + 1
-            others = [other for other in (*self.takers[at:], *self.takers[: at - 1]) if other.backlogged]
-            if others:
-                for other in others:
-                    other.want()
-                if free <= len(others) and taker is self._last:
-                    # It had the last turn; one of those that were just called takes this one.
-                    return 0
-                free = max(1, free // (len(others) + 1))
+        others = [other for other in self.takers if other is not taker and other.backlogged] if free else []
+        if others:
+            idle = [other for other in others if not other.asking]
+            for other in idle:
+                other.offer()
+            if free <= len(others) and self._yields(taker, others):
+                return 0
+            free = max(1, free // (len(idle) + 1))
         if free:
-            self._last = taker
-        self.free -= free
+            self._turn += 1
+            self._served[taker] = self._turn
+            self._yielded.discard(taker)
+            self.free -= free
         return free
+
+    def _yields(self, taker: Taker, others: list[Taker]) -> bool:
+        """Whether another one has waited for long. It gives way once, in case the other's storage is away."""
+        longest = max(self._turn - self._served.get(other, 0) for other in others)
+        if taker in self._yielded or longest < PATIENCE:
+            return False
+        self._yielded.add(taker)
+        return True
 
     def release(self, count: int = 1) -> None:
         """Give slots back, to whoever had too few."""
         if count:
             self.free += count
             for taker in self.takers:
-                if taker.backlogged:
-                    taker.want()
+                if taker.backlogged and not taker.asking:
+                    taker.offer()
