@@ -223,12 +223,12 @@ class TestShards:
         async def note(context: JobContext) -> None:
             order.append(shard_of(context.id, 3))
 
-        jobs = await sharded.enqueue_many(note.call() for _ in range(120))
+        jobs = await sharded.enqueue_many(note.call() for _ in range(300))
         async with Worker(registry, sharded, concurrency=concurrency):
             for job in jobs:
                 await job.result(timeout=10)
-        assert Counter(order) == {0: 40, 1: 40, 2: 40}
-        assert set(order[:60]) == {0, 1, 2}
+        assert Counter(order) == {0: 100, 1: 100, 2: 100}
+        assert set(order[:100]) == {0, 1, 2}
 
     async def test_verbs_find_a_job_wherever_it_is(self, sharded: Client, registry: Registry) -> None:
         @registry.job
