@@ -58,6 +58,12 @@ async def running_on(client: Client, worker_id: str) -> int:
     return next((worker.running for worker in await client.workers() if worker.id == worker_id), 0)
 
 
+async def renewed(client: Client, worker_id: str) -> bool:
+    """Whether a worker's lease lies in the future."""
+    now = (await client.stats()).now
+    return any(worker.id == worker_id and worker.lease_ends_at > now for worker in await client.workers())
+
+
 async def passed(seconds: float) -> None:
     """Let a time pass that is itself the matter of a test: a fault's length, a random moment."""
     until = time.monotonic() + seconds

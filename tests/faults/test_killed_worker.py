@@ -88,12 +88,14 @@ async def test_a_job_that_kills_its_worker_each_time_ends_alone(
     async with Client(redis_url) as client:
         # It serves nothing, but takes back the jobs of those that die.
         start_worker(redis_url, queues=["none"], lease=LEASE)
-        bystanders = [await client.enqueue(counted.gated_at_first, "never") for _ in range(20)]
+        # One death that they were the suspect of would be too many for them.
+        beside = counted.slow_at_first.options(max_recoveries=1)
+        bystanders = [await client.enqueue(beside, 60) for _ in range(20)]
         deadly = await client.enqueue(counted.deadly)
         deaths = 0
         while deaths < 4:
             worker = start_worker(redis_url, wait=False, lease=LEASE)
-            bystanders += [await client.enqueue(counted.slow_at_first, 0.5) for _ in range(10)]
+            bystanders += [await client.enqueue(beside, 0.5) for _ in range(10)]
             await eventually(lambda worker=worker: not worker.alive, because="the job killed its worker")
             deaths += 1
             assert len(ledger.lines("start", deadly.id)) == deaths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ from asyncjobs import Client
 from tests.faults.apps import counted
 from tests.faults.conftest import WorkerFactory
 from tests.faults.ledger import Ledger
-from tests.faults.observing import all_succeeded, events_of
+from tests.faults.observing import all_succeeded, events_of, passed, renewed
 from tests.waiting import eventually
 
 LEASE = 3
@@ -56,19 +57,23 @@ async def test_all_stopped_at_once_keep_their_jobs(
 ):
     """Nobody could renew, so nobody is to blame: as a virtual machine that is suspended and goes on."""
     async with Client(redis_url, registry=counted.registry) as client:
-        workers = [start_worker(redis_url, lease=LEASE) for _ in range(2)]
-        jobs = [await client.enqueue(counted.gated, "gate") for _ in range(JOBS)]
-        await eventually(lambda: len(ledger.runs()) == JOBS)
+        workers = [start_worker(redis_url, lease=LEASE, concurrency=JOBS) for _ in range(2)]
+        jobs = [await client.enqueue(counted.gated, "gate") for _ in range(2 * JOBS)]
+        await eventually(lambda: len(ledger.runs()) == 2 * JOBS)
         for worker in workers:
             worker.pause()
+        assert len({line.pid for line in ledger.lines()}) == len(workers), "both run some"
 
         async def stale() -> bool:
-            then = (await client.stats()).now - timedelta(seconds=2)
+            then = (await client.stats()).now - timedelta(seconds=1)
             return all(worker.lease_ends_at < then for worker in await client.workers())
 
         await eventually(stale, because="their leases have run out")
-        for worker in workers:
-            worker.resume()
+        # One goes on before the other, and sees that the other's lease has run out.
+        workers[0].resume()
+        await eventually(functools.partial(renewed, client, workers[0].id))
+        await passed(LEASE / 2)
+        workers[1].resume()
         ledger.open_gate("gate")
         await all_succeeded(client, [job.id for job in jobs])
         runs = ledger.runs()
