@@ -54,8 +54,14 @@ _REFUSED = (redis_errors.AuthenticationError, redis_errors.AuthorizationError, r
 """Answers that no further try will change, though redis-py counts some among the connection's errors."""
 
 
+_PASSING = ("NOREPLICAS", "MISCONF", "BUSY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY")
+"""First words of answers that pass: a failover, a disk that is full for now, somebody's long script."""
+
+
 def is_passing(error: BaseException) -> bool:
     """Whether an error may pass by itself, so that the same request is worth sending again."""
+    if isinstance(error, redis_errors.ResponseError) and str(error).partition(" ")[0] in _PASSING:
+        return True
     return isinstance(error, UNREACHABLE) and not isinstance(error, _REFUSED)
 
 

@@ -70,7 +70,10 @@ class GroupCommit(Generic[Item, Result]):
             self._start()
 
         self._under_way = trip
-        self._depart(group, done)
+        try:
+            self._depart(group, done)
+        except Exception as error:
+            done(error)
 
     def _next_group(self) -> tuple[list[Item], list[tuple[int, asyncio.Future[Sequence[Result]]]]]:
         group: list[Item] = []

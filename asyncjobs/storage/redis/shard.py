@@ -71,13 +71,20 @@ class Shard:
         link = self._idle.pop()
 
         def on_reply(reply: Any) -> None:
-            if isinstance(reply, Exception):
-                self._start_slowly(command, script, done)
-            else:
+            if not isinstance(reply, Exception):
                 self._idle.append(link)
                 done(reply)
+            elif self._worth_repeating(reply):
+                self._start_slowly(command, script, done)
+            else:
+                # Redis has answered, and would answer the same again.
+                self._idle.append(link)
+                done(translate(reply))
 
         link.ask(command, on_reply)
+
+    def _worth_repeating(self, error: Exception) -> bool:
+        return is_passing(error) or isinstance(error, (redis_errors.NoScriptError, redis_errors.AskError))
 
     def _start_slowly(
         self, command: tuple[EncodableArg, ...], script: Script, done: OnReply, replicas: int = 0
@@ -103,6 +110,7 @@ class Shard:
         try:
             reached = await link.call("WAIT", replicas, int(self._patience * 1000), wait=self._patience)
         except (redis_errors.RedisError, OSError, EOFError) as error:
+            await link.drop()
             raise NotReplicated(
                 f"the job is stored, but its replication can't be confirmed: {error}"
             ) from error

@@ -52,16 +52,22 @@ while i <= n do
       if due > now then
         call('HSET', job, F.enqueued, 0)
         earliest = earliest or earliest_due()
-        call('ZADD', K.scheduled, due, id)
-        if due < earliest then
+        if type(redis.pcall('ZADD', K.scheduled, due, id)) == 'table' then
+          call('UNLINK', job)
+          codes[at] = '!'
+        elseif due < earliest then
           earliest = due
           wake(queue)
         elseif call('HEXISTS', K.queues, queue) == 0 then
           call('HSET', K.queues, queue, '')
         end
       elseif priority ~= '0' then
-        place(id, queue, priority, now)
-        tail_of(queue)
+        if place(id, queue, priority, now) then
+          tail_of(queue)
+        else
+          call('UNLINK', job)
+          codes[at] = '!'
+        end
       else
         local tail = tail_of(queue)
         tail.ids[#tail.ids + 1] = id

@@ -19,9 +19,12 @@ if state ~= S.scheduled and state ~= S.retrying then
   return Requeued.WRONG_STATE
 end
 remember(A.id, row[4], A.request)
+if not place(A.id, row[2] or '', row[3], now) then
+  redis.call('HSET', job, F.requests, row[4] or '')
+  return redis.error_reply('BROKEN queue ' .. (row[2] or '(none)') .. ' takes no jobs: its key holds something else')
+end
 unplace(A.id, state)
 redis.call('HSET', job, F.state, S.enqueued, F.enqueued, now)
-place(A.id, row[2], row[3], now)
 add_history(A.id, 'promoted', row[5])
 wake(row[2])
 return Requeued.REQUEUED

@@ -19,6 +19,10 @@ if state ~= S.succeeded and state ~= S.failed and state ~= S.cancelled then
   return Requeued.WRONG_STATE
 end
 remember(A.id, row[4], A.request)
+if row[6] ~= row[2] and not place(A.id, row[2] or '', row[3], now) then
+  redis.call('HSET', job, F.requests, row[4] or '')
+  return redis.error_reply('BROKEN queue ' .. (row[2] or '(none)') .. ' takes no jobs: its key holds something else')
+end
 leave_list(A.id, state)
 redis.call('HDEL', job, F.failures, F.recoveries, F.deaths, F.result_dropped, F.cancel_requested, F.progress,
   F.progress_message, F.ghost_in, F.result)
@@ -27,12 +31,10 @@ if row[7] then
     redis.call('HDEL', job, F.result .. piece)
   end
 end
-redis.call('HSET', job, F.state, S.enqueued, F.enqueued, now)
 if row[6] == row[2] then
   redis.call('HINCRBY', K.ghosts, row[2], -1)
-else
-  place(A.id, row[2], row[3], now)
 end
+redis.call('HSET', job, F.state, S.enqueued, F.enqueued, now)
 add_history(A.id, 'requeued', row[5])
 wake(row[2])
 return Requeued.REQUEUED

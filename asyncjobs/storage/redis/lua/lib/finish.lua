@@ -49,18 +49,23 @@ local function finish_all(counts, lists, touched, suspect)
       pcall('HINCRBY', job, F.attempt, -1)
       waits(K.scheduled, S.scheduled, id, delay)
     else
-      event = 'released'
-      local queue, priority = row[7], row[8]
-      pcall('HINCRBY', job, F.attempt, -1)
-      call('HSET', job, F.state, S.enqueued)
-      touched[queue] = touched[queue] or true
+      local queue, priority, placed = row[7] or '', tonumber(row[8] or '0') or 0, nil
       if id == suspect then
-        call('LPUSH', K.suspects(queue), id)
-        touched[queue] = 'suspect'
-      elseif priority and priority ~= '0' then
-        call('ZADD', K.priority(queue), score_of(priority, 0), id)
+        placed = pcall('LPUSH', K.suspects(queue), id)
+      elseif priority ~= 0 then
+        placed = pcall('ZADD', K.priority(queue), score_of(priority, 0), id)
       else
-        call('LPUSH', K.queue(queue), id)
+        placed = pcall('LPUSH', K.queue(queue), id)
+      end
+      if type(placed) == 'number' then
+        event = 'released'
+        pcall('HINCRBY', job, F.attempt, -1)
+        call('HSET', job, F.state, S.enqueued)
+        touched[queue] = id == suspect and 'suspect' or touched[queue] or true
+      else
+        state, event = S.failed, 'failed'
+        err = cmsgpack.pack({ 'BrokenRecord', 'its record names no queue that takes it back', '' })
+        count('failed')
       end
     end
     if event then
@@ -116,6 +121,9 @@ local function finish_all(counts, lists, touched, suspect)
       codes[#codes + 1] = Finished.LOST
       if row[1] ~= S.processing or row[2] ~= A.worker then
         done[#done + 1] = id
+        if id == suspect then
+          suspect = nil
+        end
       end
     end
     i = last + (how == '0' and 1 or 2)

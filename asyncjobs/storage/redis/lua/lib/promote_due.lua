@@ -1,5 +1,5 @@
 -- promote_due(key, state, touched, dropped): moves due jobs to their queues, a bounded number; the next due time and
--- whether some due ones are left. The queues' names go into `touched`, ids without a job that waits into `dropped`. O(moved).
+-- whether some due ones are left. One that no queue takes becomes failed. The queues' names go into `touched`, ids without a job that waits into `dropped`. O(moved).
 -- @include due
 -- @include place
 local function promote_due(key, state, touched, dropped)
@@ -10,12 +10,16 @@ local function promote_due(key, state, touched, dropped)
   local ids = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, PROMOTE_LIMIT)
   for _, id in ipairs(ids) do
     local job = redis.pcall('HMGET', K.job(id), F.state, F.queue, F.priority)
-    if job[1] == state and job[2] then
+    if job[1] == state and job[2] and place(id, job[2], job[3], now) then
       redis.call('HSET', K.job(id), F.state, S.enqueued, F.enqueued, now)
-      place(id, job[2], job[3], now)
       touched[job[2]] = touched[job[2]] or true
     else
       dropped[#dropped + 1] = id
+      if job[1] == state then
+        redis.call('HSET', K.job(id), F.state, S.failed)
+        redis.call('ZADD', K.failed, now, id)
+        add_history(id, 'failed', nil, nil, cmsgpack.pack({ 'BrokenRecord', 'its record names no queue that takes it', '' }))
+      end
     end
   end
   redis.call('ZREMRANGEBYRANK', key, 0, #ids - 1)
