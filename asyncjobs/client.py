@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from asyncjobs.chunks import send_in_chunks
+from asyncjobs.clock import system_clock
 from asyncjobs.definition import Definition
 from asyncjobs.errors import (
     JobNotFound,
@@ -186,7 +187,8 @@ class Client:
         )
 
     def _job(self, new: NewJob, definition: Definition[..., R]) -> Job[R]:
-        state = State.SCHEDULED if new.delay_ms or new.due_ms else State.ENQUEUED
+        later = new.delay_ms > 0 or new.due_ms > system_clock()
+        state = State.SCHEDULED if later else State.ENQUEUED
         record = JobRecord(new.id, new.name, new.queue, state, new.payload, new.options, new.priority)
         return Job(self, record, definition)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from asyncjobs.clock import to_datetime
 from asyncjobs.errors import NotInJob, OptionError, Snooze
@@ -23,22 +23,19 @@ _current: ContextVar[JobContext] = ContextVar("asyncjobs_context")
 class JobContext:
     """A running attempt. A job declared with `context=True` gets it as its first argument."""
 
-    __slots__ = ("_client", "_grant", "_make_sync_client", "_sink", "cancelled", "state")
+    __slots__ = ("_client", "_grant", "_make_sync_client", "_sink", "cancelled")
 
     def __init__(
         self,
         grant: Grant,
         sink: Callable[[Note], None],
         client: Client | None,
-        state: Any,
         make_sync_client: Callable[[], SyncClient] | None = None,
     ) -> None:
         self._grant = grant
         self._sink = sink
         self._client = client
         self._make_sync_client = make_sync_client
-        self.state: Any = state
-        """What the registry's lifespan yielded; None without one."""
         self.cancelled: bool = False
         """True once the attempt is to stop (cancelled, timed out, shutdown).
 

@@ -34,19 +34,24 @@ class ResultWaiter:
 
         Raises `ResultTimeout` or `JobNotFound`.
         """
+        if timeout == 0:
+            record = await self._storage.get(job_id)
+            if record is None:
+                raise _gone(job_id)
+            if not record.state.is_final:
+                raise ResultTimeout(f"job {job_id} has not ended by now; it goes on")
+            return record
         ended = asyncio.Event()
         self._waiting.setdefault(job_id, []).append(ended)
         try:
-            async with asyncio.timeout(timeout or None):
+            async with asyncio.timeout(timeout):
                 while True:
                     self._read(shard_of(job_id, self._storage.shards))
                     record = await self._storage.watch(job_id, self._inbox)
                     if record is None:
-                        raise JobNotFound(f"there is no job {job_id} (any more): its result can't be had")
+                        raise _gone(job_id)
                     if record.state.is_final:
                         return record
-                    if timeout == 0:
-                        raise TimeoutError
                     try:
                         async with asyncio.timeout(RECHECK):
                             await ended.wait()
@@ -104,3 +109,7 @@ async def outcome(storage: Storage, record: JobRecord, serializer: Serializer) -
     if last is None:
         raise JobFailed(record.id)
     raise JobFailed(record.id, last.error_type, last.error_message, last.traceback)
+
+
+def _gone(job_id: str) -> JobNotFound:
+    return JobNotFound(f"there is no job {job_id} (any more): its result can't be had")

@@ -221,9 +221,45 @@ class SyncClient:
         """See `Client.requeue`."""
         self.run(self.client.requeue(job_id))
 
+    def run_now(self, job_id: str, /) -> None:
+        """See `Client.run_now`."""
+        self.run(self.client.run_now(job_id))
+
     def delete(self, job_id: str, /) -> None:
         """See `Client.delete`."""
         self.run(self.client.delete(job_id))
+
+    def jobs(
+        self,
+        state: State | str,
+        /,
+        *,
+        queue: str | None = None,
+        offset: int = 0,
+        limit: int = 50,
+        newest_first: bool = False,
+    ) -> list[SyncJob[Any]]:
+        """See `Client.jobs`."""
+        found = self.run(
+            self.client.jobs(state, queue=queue, offset=offset, limit=limit, newest_first=newest_first)
+        )
+        return [SyncJob(self, job) for job in found]
+
+    def count(self, state: State | str, /) -> int:
+        """See `Client.count`."""
+        return self.run(self.client.count(state))
+
+    def purge(self, queue: str, /) -> int:
+        """See `Client.purge`."""
+        return self.run(self.client.purge(queue))
+
+    def clear(self, state: State | str, /) -> int:
+        """See `Client.clear`."""
+        return self.run(self.client.clear(state))
+
+    def command(self, worker: str, command: str) -> None:
+        """See `Client.command`."""
+        self.run(self.client.command(worker, command))
 
     def pause(self, queue: str, /) -> None:
         """See `Client.pause`."""

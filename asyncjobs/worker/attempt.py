@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asyncjobs.worker")
 
-INSIST_EVERY = 1.0
-"""Seconds between two tries to cancel code that goes on."""
-ABANDON_AFTER = 10
+INSIST_EVERY = 5.0
+"""Seconds between two tries to cancel code that goes on: time enough for it to clean up after itself."""
+ABANDON_AFTER = 3
 """Tries after which its outcome is reported though it still runs."""
 
 
@@ -38,7 +38,7 @@ class Attempt:
     """
 
     __slots__ = (
-        *("_abandon", "_insist", "_tries", "begun", "context", "ended", "grant", "reported"),
+        *("_abandon", "_insist", "_tries", "begun", "context", "ended", "freed", "grant", "reported"),
         *("stop_reason", "task", "thread_running", "timer"),
     )
 
@@ -49,6 +49,8 @@ class Attempt:
         """Its task has made its first step; a task that is cancelled before makes none, and tells nobody."""
         self.ended = False
         """Its code is over."""
+        self.freed = False
+        """Its slot has been given back."""
         self.task: asyncio.Task[None] | None = None
         self.context: JobContext | None = None
         self.stop_reason: Stop | None = None

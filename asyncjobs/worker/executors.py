@@ -9,9 +9,10 @@ import importlib
 import os
 import pickle
 import socket
+import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,7 +23,7 @@ import msgpack
 
 from asyncjobs.context import JobContext, set_current_context
 from asyncjobs.definition import Definition
-from asyncjobs.errors import PayloadTooLarge, SerializationError
+from asyncjobs.errors import DefinitionError, PayloadTooLarge, SerializationError
 from asyncjobs.serialization import check_size, pack_result, unpack_call
 from asyncjobs.storage.base import Grant, Note
 from asyncjobs.worker.attempt import Attempt
@@ -107,13 +108,17 @@ class ProcessExecutor:
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._begun: dict[tuple[str, int], asyncio.Event] = {}
 
-    async def run(self, definition: Definition[..., Any], grant: Grant) -> bytes:
-        """The packed result. Raises what the function raised, with its traceback as text."""
+    async def run(self, definition: Definition[..., Any], grant: Grant, starts: Callable[[], None]) -> bytes:
+        """The packed result. Raises what the function raised, with its traceback as text.
+
+        `starts` is called when it has a process: until then it waits, and no time of its own has begun.
+        """
         path = await self._listen()
         module, qualname = definition.fn.__module__, definition.fn.__qualname__
         begun = asyncio.Event()
         try:
             async with self._limiter:
+                starts()
                 self._begun[grant.id, grant.exchange] = begun
                 call = anyio.to_process.run_sync(
                     run_in_child, module, qualname, grant, path, cancellable=True, limiter=_unlimited()
@@ -213,15 +218,21 @@ def run_in_child(module: str, qualname: str, grant: Grant, path: str) -> tuple[b
     try:
         # The first one says that the process is there, and can be killed.
         send(Note(grant.id, grant.exchange))
-        definition: Any = importlib.import_module(module)
+        found: Any = importlib.import_module(module)
         for name in qualname.split("."):
-            definition = getattr(definition, name)
+            found = getattr(found, name)
+        if not isinstance(found, Definition):
+            raise DefinitionError(
+                f"{module}.{qualname} isn't the job itself: what runs in a process is declared by a decorator"
+            )
+        definition = cast("Definition[..., Any]", found)
         args, kwargs = arguments(definition, grant.payload)
-        context = JobContext(grant, send, None, None)
+        context = JobContext(grant, send, None)
         set_current_context(context)
         if definition.takes_context:
             args = [context, *args]
-        return True, packed(definition, definition.fn(*args, **kwargs))
+        with _standard_streams_apart():
+            return True, packed(definition, definition.fn(*args, **kwargs))
     except BaseException as error:
         try:
             text = "".join(traceback.format_exception(type(error), error, _own_frames(error)))
@@ -231,6 +242,26 @@ def run_in_child(module: str, qualname: str, grant: Grant, path: str) -> tuple[b
     finally:
         if channel is not None:
             channel.close()
+
+
+@contextlib.contextmanager
+def _standard_streams_apart() -> Generator[None]:
+    """Keep what the job, or a program that it starts, reads and writes out of anyio's way.
+
+    That speaks to this process over descriptors 0 and 1, but not while a function runs.
+    """
+    sys.stdout.flush()
+    spoken = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    try:
+        os.dup2(nothing, 0)
+        os.dup2(2, 1)
+        yield
+    finally:
+        for number, kept in enumerate(spoken):
+            os.dup2(kept, number)
+            os.close(kept)
+        os.close(nothing)
 
 
 def _own_frames(error: BaseException) -> Any:

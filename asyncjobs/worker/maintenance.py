@@ -34,6 +34,10 @@ class Maintenance:
         self._expired.add(shard)
         self._wanted.set()
 
+    async def _reap(self) -> None:
+        while self._expired:
+            await reap_once(self._storage, self._expired.pop())
+
     async def run(self) -> None:
         """Do what is to be done, until cancelled."""
         next_trim = asyncio.get_running_loop().time() + random.uniform(0, TRIM_EVERY)
@@ -46,13 +50,12 @@ class Maintenance:
                 pass
             self._wanted.clear()
             try:
-                while self._expired:
-                    await reap_once(self._storage, self._expired.pop())
+                await self._reap()
                 if asyncio.get_running_loop().time() >= next_trim:
                     next_trim = asyncio.get_running_loop().time() + TRIM_EVERY * random.uniform(0.8, 1.2)
                     for shard in range(self._storage.shards):
                         while await self._storage.trim(shard, self._retention, TRIM_LIMIT):
-                            await asyncio.sleep(0)
+                            await self._reap()
             except StorageError as error:
                 logger.warning("maintenance: %s", error)
                 await asyncio.sleep(1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from typing import cast
 
 from asyncjobs.errors import StorageError
-from asyncjobs.storage.base import Note, Storage
+from asyncjobs.storage.base import LOG_LIMIT, Note, Storage
 
 logger = logging.getLogger("asyncjobs.worker")
 
@@ -37,13 +38,17 @@ class Notes:
             self._loop.call_soon_threadsafe(self._add, worker, note)
 
     def _add(self, worker: str, note: Note) -> None:
-        lines = tuple(line[:LINE_LIMIT] for line in note.lines)
+        lines = [line[:LINE_LIMIT] for line in note.lines]
         key = (worker, note.id, note.exchange)
         known = self._pending.get(key)
         if known is None:
             self._pending[key] = Note(note.id, note.exchange, note.progress, note.message, lines)
         else:
-            known.lines = (*known.lines, *lines)
+            kept = cast(list[str], known.lines)
+            kept += lines
+            if len(kept) > 2 * LOG_LIMIT:
+                # The storage would keep no more of them.
+                del kept[:-LOG_LIMIT]
             if note.progress is not None:
                 known.progress, known.message = note.progress, note.message
         if self._timer is None:

@@ -43,14 +43,15 @@ def raised(grant: Grant, options: JobOptions, error: BaseException, stop: Stop |
     """It raised; None if nobody wants to know, for its lease is lost."""
     if stop is Stop.LOST:
         return None
+    if stop is Stop.SHUTDOWN and not isinstance(error, Snooze):
+        # Whatever it makes of being cancelled, it wasn't its own fault.
+        return Finish(grant.id, grant.exchange, Outcome.RELEASED)
     if isinstance(error, Snooze):
         try:
             return Finish(grant.id, grant.exchange, Outcome.SNOOZE, delay_ms=to_ms(error.delay, "the snooze"))
         except OptionError as wrong:
             error = wrong
     if isinstance(error, asyncio.CancelledError) and stop is not None:
-        if stop is Stop.SHUTDOWN:
-            return Finish(grant.id, grant.exchange, Outcome.RELEASED)
         if stop is Stop.CANCEL:
             return _final(grant, options, Outcome.CANCELLED, b"")
         seconds = (options.timeout_ms or 0) / 1000

@@ -227,7 +227,6 @@ class Pump:
 
     async def exchange_once(self) -> None:
         """One exchange, sent again until it is answered."""
-        self.turns += 1
         if not self.worker:
             self._number = self._acknowledged = 0
             self.worker = await self._register(self.shard)
@@ -235,6 +234,7 @@ class Pump:
         slots = 0 if self._quiet else self._slots.reserve(self, MAX_GRANTS)
         if not slots and not self._needed and not self._slots.free:
             # It was offered slots that others have taken since; it is told of the next ones.
+            self.turns += 1
             return
         self._needed = False
         finishes = self._next_finishes()
@@ -255,6 +255,7 @@ class Pump:
             raise
         finally:
             self._in_flight = False
+        self.turns += 1
         del self._finishes[: len(finishes)]
         self._popped.difference_update(popped)
         self._acknowledged = request.number
@@ -277,7 +278,6 @@ class Pump:
                         "exchange %d of %s: %s; trying again", request.number, request.worker, error
                     )
                 unreachable = True
-                self.turns += 1
                 await asyncio.sleep(RETRY_DELAY)
             else:
                 if unreachable:
@@ -286,13 +286,13 @@ class Pump:
 
     def _next_finishes(self) -> list[Finish]:
         waiting = self._finishes
-        if len(waiting) <= MAX_FINISHES and not any(len(finish.result) > 1000 for finish in waiting):
-            return waiting[:]
         taken: list[Finish] = []
-        size = 0
-        for finish in waiting[:MAX_FINISHES]:
+        work = size = 0
+        for finish in waiting:
+            # A failure costs Redis some times what a success does: its history, another list.
+            work += 1 if finish.outcome is Outcome.SUCCEEDED else 4
             size += len(finish.result) + len(finish.error)
-            if taken and size > MAX_RESULT_BYTES:
+            if taken and (work > MAX_FINISHES or size > MAX_RESULT_BYTES):
                 break
             taken.append(finish)
         return taken

@@ -35,11 +35,10 @@ Freed = Callable[[Attempt], None]
 class Runner:
     """Starts attempts on the running event loop."""
 
-    def __init__(self, registry: Registry, client: Client, notes: Notes, state: Any = None) -> None:
+    def __init__(self, registry: Registry, client: Client, notes: Notes) -> None:
         self._registry = registry
         self._client = client
         self._notes = notes
-        self._state = state
         self._loop = asyncio.get_running_loop()
         self._sync_client = functools.partial(SyncClient.of, client, self._loop)
         self._processes: dict[str, ProcessExecutor] = {}
@@ -60,13 +59,12 @@ class Runner:
                 raise asyncio.CancelledError
             definition = self._registry.get(grant.name)
             options = self._options(definition, grant)
-            if options.timeout_ms is not None:
-                attempt.timer = self._loop.call_later(options.timeout_ms / 1000, attempt.stop, Stop.TIMEOUT)
+            if options.timeout_ms is not None and definition.runs != "process":
+                self._begin_timeout(attempt, options)
             context = JobContext(
                 grant,
                 functools.partial(self._notes.add, worker),
                 self._client,
-                self._state,
                 self._sync_client,
             )
             attempt.context = context
@@ -80,7 +78,8 @@ class Runner:
                 thread_ended = functools.partial(self._thread_ended, attempt, freed)
                 result = packed(definition, await run_in_thread(definition, attempt, context, thread_ended))
             else:
-                result = await self._process_executor(worker).run(definition, grant)
+                starts = functools.partial(self._begin_timeout, attempt, options)
+                result = await self._process_executor(worker).run(definition, grant, starts)
             finish = succeeded(grant, options, result)
         except BaseException as error:
             # Whatever a job raises is its own outcome, and nothing of the worker's.
@@ -94,6 +93,15 @@ class Runner:
             attempt.reported = True
             ended(attempt, finish)
         if not attempt.thread_running:
+            self._free(attempt, freed)
+
+    def _begin_timeout(self, attempt: Attempt, options: JobOptions) -> None:
+        if options.timeout_ms is not None:
+            attempt.timer = self._loop.call_later(options.timeout_ms / 1000, attempt.stop, Stop.TIMEOUT)
+
+    def _free(self, attempt: Attempt, freed: Freed) -> None:
+        if not attempt.freed:
+            attempt.freed = True
             freed(attempt)
 
     def _options(self, definition: Definition[..., Any], grant: Grant) -> JobOptions:
@@ -104,7 +112,7 @@ class Runner:
     def _thread_ended(self, attempt: Attempt, freed: Freed) -> None:
         attempt.thread_running = False
         if attempt.ended:
-            freed(attempt)
+            self._free(attempt, freed)
 
     def _abandon(self, attempt: Attempt, ended: Ended) -> None:
         """Its code goes on though it was cancelled many times: report what it would have been."""

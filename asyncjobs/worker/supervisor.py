@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from asyncjobs.client import Client
@@ -73,8 +73,10 @@ class Child:
         os.close(write)
         assert self.process.stdin is not None
         # Not closed until the child is to end: its end tells the child that the parent is gone.
-        self.process.stdin.write(settings.to_json().encode() + b"\n")
-        self.process.stdin.flush()
+        # A child that has died already is heard of like any other.
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(settings.to_json().encode() + b"\n")
+            self.process.stdin.flush()
         self._events = events
         self._hearing = threading.Thread(target=self._hear, args=(read,), daemon=True)
         self._hearing.start()

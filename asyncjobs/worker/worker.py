@@ -1,7 +1,6 @@
 """The worker: its start, its life, its end.
 
-1. Start: connect, run the registry's lifespan, register on every shard, start a heartbeat thread and a pump
-   for each.
+1. Start: connect, register on every shard, start a heartbeat thread and a pump for each.
 2. Life: the pumps fetch, run and hand in jobs; maintenance takes back the jobs of the dead and removes old
    ones.
 3. Quiet: fetch nothing more.
@@ -23,12 +22,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import anyio
 
 from asyncjobs.client import Client
-from asyncjobs.errors import OptionError, StorageUnavailable
+from asyncjobs.errors import OptionError, StorageError, StorageUnavailable
 from asyncjobs.options import Retention, check_queue_name, to_ms
 from asyncjobs.registry import Registry
 from asyncjobs.storage import base
@@ -45,6 +44,8 @@ logger = logging.getLogger("asyncjobs.worker")
 
 MIN_LEASE_MS = 3_000
 """A lease shorter than three heartbeats would be lost by chance."""
+LAST_PATIENCE = 3.0
+"""Seconds for each of the last words to a storage that may be away: outcomes, then notes and the farewell."""
 RELEASE_PATIENCE = 2.0
 """Seconds that cancelled jobs have to end at shutdown before their leases are given back over their heads."""
 
@@ -176,6 +177,11 @@ class Worker:
         await self._client.open()
         try:
             await self._serve()
+        except BaseExceptionGroup as group:
+            # What ended a loop, and so the worker. It is said here, for its program may look much later.
+            error = _only(group)
+            logger.critical("the worker has ended: %s", error)
+            raise error from None
         finally:
             await self._client.close()
 
@@ -212,9 +218,10 @@ class Worker:
                 pump.stop_attempts()
             for beat in self._beats:
                 await beat.stop()
-            await notes.flush()
+            with anyio.move_on_after(LAST_PATIENCE):
+                await notes.flush()
+                await self._unregister()
             await runner.close()
-            await self._unregister()
             logger.info("worker %s has stopped", self.id)
 
     async def _announce(self) -> None:
@@ -232,7 +239,7 @@ class Worker:
             for pump in self._pumps:
                 pump.release_attempts()
         # What has been handed out is handed in; if Redis is away, its leases run out instead.
-        with anyio.move_on_after(5):
+        with anyio.move_on_after(LAST_PATIENCE):
             while not all(pump.handed_in for pump in self._pumps):
                 await asyncio.sleep(0.005)
 
@@ -248,7 +255,7 @@ class Worker:
     async def _unregister(self) -> None:
         for pump in self._pumps:
             if pump.worker:
-                with contextlib.suppress(StorageUnavailable), anyio.move_on_after(2, shield=True):
+                with contextlib.suppress(StorageError):
                     await self._client.storage.unregister(pump.shard, pump.worker)
 
     # -- what others may ask of it --
@@ -294,11 +301,16 @@ class Worker:
             if all(pump.idle for pump in self._pumps):
                 stats = await self._client.storage.stats()
                 waiting = sum(q.length for q in stats.queues if q.name in self._weights and not q.paused)
-                if not waiting and not stats.counts[State.PROCESSING] and not await self._due(stats.now_ms):
+                if not waiting and not await self._leased() and not await self._due(stats.now_ms):
                     return stats.counts[State.SCHEDULED] + stats.counts[State.RETRYING]
             await asyncio.sleep(0.02)
 
     # -- inside --
+
+    async def _leased(self) -> bool:
+        """Whether a job of its queues runs, here or elsewhere."""
+        page = await self._client.storage.jobs(State.PROCESSING, limit=10_000)
+        return any(job.queue in self._weights for job in page.jobs)
 
     async def _due(self, now_ms: int) -> bool:
         """Whether a job that waits for its time need wait no longer."""
@@ -324,7 +336,9 @@ class Worker:
         while True:
             try:
                 await self._client.storage.register(shard, worker, self._info(), self._lease_ms)
-            except StorageUnavailable as error:
+            except StorageError as error:
+                if not self.started.is_set() and not isinstance(error, StorageUnavailable):
+                    raise
                 logger.warning("can't register: %s; trying again", error)
                 await asyncio.sleep(1)
             else:
@@ -362,6 +376,12 @@ class Worker:
         elif reply.command == "stop" and not self.stopping.is_set():
             logger.info("told to stop")
             self.stop()
+
+
+def _only(error: BaseException) -> BaseException:
+    """The one error in a group, and in the groups in it; the group if it holds several."""
+    inner = cast("tuple[BaseException, ...]", getattr(error, "exceptions", ()))
+    return _only(inner[0]) if len(inner) == 1 else error
 
 
 def _weights(queues: Sequence[str] | Mapping[str, int] | None, registry: Registry) -> dict[str, int]:

@@ -10,6 +10,7 @@ from asyncjobs.clock import Clock
 from asyncjobs.errors import OptionError, SchemaMismatch, StorageError
 from asyncjobs.ids import MAX_SHARDS, shard_of
 from asyncjobs.storage.base import (
+    LOG_LIMIT,
     Cancelled,
     Created,
     Deleted,
@@ -41,6 +42,8 @@ from asyncjobs.storage.redis.shard import Shard
 
 GROUP_JOBS = 500
 """Jobs that one create script makes at most, so that none blocks Redis for long."""
+NOTE_VALUES = 2000
+"""Lines of jobs' logs, and what belongs to them, after which a script is sent with them."""
 GROUP_BYTES = 1 << 20
 """Bytes of arguments that one create script is sent at most (one larger job goes alone)."""
 SHORTEST_WAIT = 0.01
@@ -222,12 +225,19 @@ class RedisStorage:
         """See `Storage.annotate`."""
         parts: dict[int, list[EncodableArg]] = {}
         for note in notes:
-            part = parts.setdefault(shard_of(note.id, self._shard_count), [])
+            number = shard_of(note.id, self._shard_count)
+            part = parts.setdefault(number, [])
+            lines = note.lines[-LOG_LIMIT:]
             progress = "" if note.progress is None else repr(note.progress)
-            part += (note.id, note.exchange, progress, note.message, len(note.lines), *note.lines)
-        for number, args in parts.items():
-            shard = self._shards[number]
-            await shard.run(scripts.ANNOTATE, shard.now(), worker, *args)
+            part += (note.id, note.exchange, progress, note.message, len(lines), *lines)
+            if len(part) > NOTE_VALUES:
+                await self._annotate(number, worker, parts.pop(number))
+        for number, part in parts.items():
+            await self._annotate(number, worker, part)
+
+    async def _annotate(self, shard: int, worker: str, values: list[EncodableArg]) -> None:
+        part = self._shards[shard]
+        await part.run(scripts.ANNOTATE, part.now(), worker, *values)
 
     # -- waiting for a job's end --
 

@@ -12,10 +12,12 @@ while i <= #ARGV do
     if progress ~= '' then
       redis.call('HSET', job, F.progress, progress, F.progress_message, message)
     end
-    for line = i + 5, i + 4 + n do
-      redis.call('RPUSH', K.log(id), string.format('%.0f %s\n', now, row[4]) .. ARGV[line])
-    end
     if n > 0 then
+      local head, lines = string.format('%.0f %s\n', now, row[4]), {}
+      for line = math.max(i + 5, i + 5 + n - LOG_LIMIT), i + 4 + n do
+        lines[#lines + 1] = head .. ARGV[line]
+      end
+      redis.call('RPUSH', K.log(id), unpack(lines))
       redis.call('LTRIM', K.log(id), -LOG_LIMIT, -1)
     end
   end
