@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -94,3 +95,14 @@ def endless(pid_file: str) -> None:
 @registry.job(name="crunch.unpackable", runs_in="process")
 def unpackable() -> object:
     return object()
+
+
+@registry.job(name="crunch.starts_a_program", runs_in="process")
+def starts_a_program() -> int:
+    return subprocess.run(["sh", "-c", "cat; echo said"], check=True).returncode
+
+
+@registry.job(name="crunch.takes_its_time", runs_in="process", timeout=2)
+def takes_its_time() -> str:
+    time.sleep(0.7)
+    return "done"

@@ -33,6 +33,18 @@ class TestRunning:
     async def test_it_runs_in_another_process(self, client: Client) -> None:
         assert await (await client.enqueue(crunching.where)).result(timeout=30) != os.getpid()
 
+    async def test_a_program_that_it_starts_reads_and_writes_nothing_of_the_workers(
+        self, client: Client
+    ) -> None:
+        assert await (await client.enqueue(crunching.starts_a_program)).result(timeout=30) == 0
+        assert await (await client.enqueue(crunching.add, 1)).result(timeout=30) == (1,)
+
+    async def test_a_timeout_begins_when_the_job_has_a_process(self, client: Client) -> None:
+        # More of them than processes: the last ones wait longer than their time-out for one.
+        count = 4 * (os.cpu_count() or 1)
+        jobs = await client.enqueue_many(crunching.takes_its_time.call() for _ in range(count))
+        assert [await job.result(timeout=60) for job in jobs] == ["done"] * count
+
     async def test_arguments_and_result_are_what_they_were(self, client: Client) -> None:
         assert await (await client.enqueue(crunching.add, 1, second=(2, 3))).result(timeout=30) == (1, 2, 3)
 
