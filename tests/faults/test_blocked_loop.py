@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from asyncjobs import Client
 from tests.faults.apps import counted
 from tests.faults.conftest import WorkerFactory
 from tests.faults.ledger import Ledger
-from tests.faults.observing import all_succeeded, events_of
+from tests.faults.observing import all_succeeded, events_of, passed, renewed
 from tests.waiting import eventually
 
 LEASE = 3
@@ -54,15 +52,11 @@ async def test_it_lets_go_of_its_lease_if_told_to(
         assert await job.result() == 2
 
         # The loop goes on, so it keeps its next lease.
-        async def lease_end() -> datetime | None:
-            own = (worker for worker in await client.workers() if worker.pid == blocked.pid)
-            return next((worker.lease_ends_at for worker in own if worker.id != blocked.id), None)
+        async def registered() -> str | None:
+            own = (worker.id for worker in await client.workers() if worker.pid == blocked.pid)
+            return next((worker_id for worker_id in own if worker_id != blocked.id), None)
 
-        first = await eventually(lease_end)
-        assert first is not None
-
-        async def renewed() -> bool:
-            end = await lease_end()
-            return end is not None and end > first + timedelta(seconds=1.5)
-
-        await eventually(renewed)
+        next_id = await eventually(registered)
+        assert next_id is not None
+        await passed(LEASE + 1.5)
+        assert await renewed(client, next_id)
