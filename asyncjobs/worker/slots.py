@@ -34,7 +34,7 @@ class Slots:
         self.takers: list[Taker] = []
         self._turn = 0
         self._served: dict[Taker, int] = {}
-        self._yielded: set[Taker] = set()
+        self._yielded: dict[Taker, int] = {}
 
     def reserve(self, taker: Taker, most: int) -> int:
         """Slots for a shard, up to `most`: all that are free, or its fair share if other shards have work."""
@@ -50,16 +50,15 @@ class Slots:
         if free:
             self._turn += 1
             self._served[taker] = self._turn
-            self._yielded.discard(taker)
             self.free -= free
         return free
 
     def _yields(self, taker: Taker, others: list[Taker]) -> bool:
-        """Whether another one has waited for long. It gives way once, in case the other's storage is away."""
+        """Whether another one has waited for long; asked again in the same turn, that one doesn't come."""
         longest = max(self._turn - self._served.get(other, 0) for other in others)
-        if taker in self._yielded or longest < PATIENCE:
+        if longest < PATIENCE or self._yielded.get(taker) == self._turn:
             return False
-        self._yielded.add(taker)
+        self._yielded[taker] = self._turn
         return True
 
     def release(self, count: int = 1) -> None:

@@ -228,7 +228,8 @@ class TestShards:
             for job in jobs:
                 await job.result(timeout=10)
         assert Counter(order) == {0: 100, 1: 100, 2: 100}
-        assert set(order[:100]) == {0, 1, 2}
+        # One may be through before the others' connections stand; two must not shut the third out.
+        assert set(order[:150]) == {0, 1, 2}
 
     async def test_verbs_find_a_job_wherever_it_is(self, sharded: Client, registry: Registry) -> None:
         @registry.job
