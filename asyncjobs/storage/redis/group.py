@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from asyncjobs.errors import StorageUnavailable
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -22,7 +24,7 @@ class GroupCommit(Generic[Item, Result]):
 
     `depart` starts a trip with a group, and calls what it is given exactly once, with one result for each
     item or with the error that all callers of the group are to see. A caller's own items are never split over
-    two groups. `size` tells an item's bytes.
+    two groups. `size` tells an item's bytes. `patience`: seconds that a caller waits while no trip arrives.
     """
 
     def __init__(
@@ -32,18 +34,21 @@ class GroupCommit(Generic[Item, Result]):
         *,
         max_items: int,
         max_bytes: int,
+        patience: float,
     ) -> None:
         self._depart = depart
         self._size = size
         self._max_items = max_items
         self._max_bytes = max_bytes
-        self._waiting: deque[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]] = deque()
+        self._patience = patience
+        self._waiting: deque[tuple[Sequence[Item], asyncio.Future[Sequence[Result]], float]] = deque()
         self._under_way: asyncio.Future[None] | None = None
 
     def add(self, items: Sequence[Item]) -> asyncio.Future[Sequence[Result]]:
         """Hand in items that belong together; the future brings their results."""
-        future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((items, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Sequence[Result]] = loop.create_future()
+        self._waiting.append((items, future, loop.time()))
         if self._under_way is None:
             self._start()
         return future
@@ -65,6 +70,8 @@ class GroupCommit(Generic[Item, Result]):
                 else:
                     future.set_result(results[start : start + count])
                 start += count
+            if isinstance(results, StorageUnavailable):
+                self._give_up_with(results)
             if not trip.done():
                 trip.set_result(None)
             self._start()
@@ -75,12 +82,20 @@ class GroupCommit(Generic[Item, Result]):
         except Exception as error:
             done(error)
 
+    def _give_up_with(self, error: StorageUnavailable) -> None:
+        """Nothing answers: those who have waited out their patience for this trip don't wait for the next."""
+        now = asyncio.get_running_loop().time()
+        while self._waiting and now - self._waiting[0][2] >= self._patience:
+            _, future, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(error)
+
     def _next_group(self) -> tuple[list[Item], list[tuple[int, asyncio.Future[Sequence[Result]]]]]:
         group: list[Item] = []
         callers: list[tuple[int, asyncio.Future[Sequence[Result]]]] = []
         bytes_ = 0
         while self._waiting:
-            items, future = self._waiting[0]
+            items, future, _ = self._waiting[0]
             size = sum(map(self._size, items))
             if group and (len(group) + len(items) > self._max_items or bytes_ + size > self._max_bytes):
                 break

@@ -52,8 +52,10 @@ class Shard:
     async def run(self, script: Script, *args: EncodableArg, patience: float | None = None) -> Any:
         """Run a script; its reply. Raises our own errors."""
         script.check(len(args))
+        since = time.monotonic()
         async with self._calls:
-            return await self.persist(("EVALSHA", script.sha, 1, self.tag, *args), script, patience)
+            command = ("EVALSHA", script.sha, 1, self.tag, *args)
+            return await self.persist(command, script, patience, since=since)
 
     def start(self, script: Script, args: list[EncodableArg], done: OnReply, replicas: int = 0) -> None:
         """Run a script, without a task if possible: `done` is called once, with the reply or our error.
@@ -126,10 +128,12 @@ class Shard:
         script: Script | None = None,
         patience: float | None = None,
         wait: float = 0.0,
+        since: float | None = None,
     ) -> Any:
         """Send a command, and send it again while Redis can't be reached.
 
-        `wait`: how long the command itself blocks.
+        `wait`: how long the command itself blocks. `since`: when its caller began to be patient; None: when
+        it fails first.
         """
         give_up = 0.0
         tries = 0
@@ -152,7 +156,8 @@ class Shard:
                 if link is not None:
                     await link.drop()
                 if not give_up:
-                    give_up = time.monotonic() + (self._patience if patience is None else patience)
+                    began = time.monotonic() if since is None else since
+                    give_up = began + (self._patience if patience is None else patience)
                     if passing:
                         await self._pools.unreachable()
                 if time.monotonic() >= give_up:

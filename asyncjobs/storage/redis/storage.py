@@ -79,6 +79,7 @@ class RedisStorage:
         self.namespace = namespace
         self._shard_count = shards
         self._replicas = replicas
+        self._patience = patience
         self._pools = make_pools(url)
         self._shards = [
             Shard(self._pools, namespace, number, shards, clock, patience) for number in range(shards)
@@ -130,7 +131,11 @@ class RedisStorage:
             shard.start(scripts.CREATE, args, on_reply, self._replicas)
 
         return GroupCommit(
-            depart, lambda job: len(job.payload) + 100, max_items=GROUP_JOBS, max_bytes=GROUP_BYTES
+            depart,
+            lambda job: len(job.payload) + 100,
+            max_items=GROUP_JOBS,
+            max_bytes=GROUP_BYTES,
+            patience=self._patience,
         )
 
     async def create(self, jobs: Sequence[NewJob]) -> list[Created]:
