@@ -11,6 +11,7 @@ import pytest
 from asyncjobs import Client, JobContext, Registry, Retry, State
 from asyncjobs.errors import JobCancelled
 from tests.reaching import reaches
+from tests.waiting import eventually
 from tests.worker.conftest import StartWorker
 
 
@@ -223,7 +224,8 @@ async def test_a_worker_that_is_stopping_still_heeds_it(
         await asyncio.sleep(3600)
 
     worker = await start_worker(grace=60)
-    job = await reaches(await client.enqueue(endless), State.PROCESSING)
+    job = await client.enqueue(endless)
+    await eventually(lambda: runs == 1)
     worker.stop()
     await job.cancel()
     await reaches(job, State.CANCELLED)
