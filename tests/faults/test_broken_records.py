@@ -257,7 +257,11 @@ async def test_a_history_that_cant_be_added_to(
         for job in fine:
             await job.result(timeout=10)
         assert await (await client.enqueue(counted.silent)).result(timeout=10) is None
-        assert await states(client, [job.id for job in jobs]) == {"failed": 3}
+
+        async def all_failed() -> bool:
+            return await states(client, [job.id for job in jobs]) == {"failed": 3}
+
+        await eventually(all_failed)
         assert [entry.event for job in (jobs[0], jobs[2]) for entry in await job.history()] == ["failed"] * 2
 
 
