@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ COUNTED = "tests.faults.apps.counted"
 SEED_VARIABLE = "ASYNCJOBS_TEST_SEED"
 
 
+class ProcessFactory(Protocol):
+    def __call__(self, *arguments: str) -> WorkerProcess: ...
+
+
 class WorkerFactory(Protocol):
     def __call__(
         self, url: str, *, app: str = COUNTED, wait: bool = True, **options: Any
@@ -29,23 +34,33 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 @pytest.fixture
-def start_worker(tmp_path: Path, ledger: Ledger) -> Iterator[WorkerFactory]:
-    """Start workers that end with the test: `start_worker(url, concurrency=10, lease=3)`."""
+def start_process(tmp_path: Path, ledger: Ledger) -> Iterator[ProcessFactory]:
+    """Start processes that end with the test: `start_process("-m", "asyncjobs", "worker", …)`."""
     started: list[WorkerProcess] = []
 
-    def start(url: str, *, app: str = COUNTED, wait: bool = True, **options: Any) -> WorkerProcess:
-        worker = WorkerProcess(app, url, tmp_path / f"worker{len(started)}.log", ledger, **options)
-        started.append(worker)
-        if wait:
-            worker.wait_until_serving()
-        return worker
+    def start(*arguments: str) -> WorkerProcess:
+        started.append(WorkerProcess([*arguments], tmp_path / f"worker{len(started)}.log", ledger))
+        return started[-1]
 
     yield start
     for worker in started:
         worker.close()
     for worker in started:
         # Shown with a test that failed.
-        print(f"--- log of worker {worker.pid} ---\n{worker.log[-20_000:]}")
+        print(f"--- log of {worker.pid} ---\n{worker.log[-20_000:]}")
+
+
+@pytest.fixture
+def start_worker(start_process: ProcessFactory) -> WorkerFactory:
+    """Start workers that end with the test: `start_worker(url, concurrency=10, lease=3)`."""
+
+    def start(url: str, *, app: str = COUNTED, wait: bool = True, **options: Any) -> WorkerProcess:
+        worker = start_process("-m", "tests.faults.apps.worker", app, url, json.dumps(options))
+        if wait:
+            worker.wait_until_serving()
+        return worker
+
+    return start
 
 
 @pytest.fixture

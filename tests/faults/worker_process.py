@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -22,13 +20,13 @@ SERVES = re.compile(r"worker (\S+) serves ")
 
 
 class WorkerProcess:
-    """`python -m tests.faults.apps.worker` with the jobs of `app`; see there for the options."""
+    """A worker, or a supervisor with its workers: `python ARGUMENTS`."""
 
-    def __init__(self, app: str, url: str, log: Path, ledger: Ledger, **options: Any) -> None:
+    def __init__(self, arguments: list[str], log: Path, ledger: Ledger) -> None:
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.apps.worker", app, url, json.dumps(options)],
+                [sys.executable, *arguments],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -50,6 +48,11 @@ class WorkerProcess:
         return found[1]
 
     @property
+    def ids(self) -> list[str]:
+        """All ids of workers that have served in it, in that order."""
+        return SERVES.findall(self.log)
+
+    @property
     def pid(self) -> int:
         return self.process.pid
 
@@ -57,12 +60,12 @@ class WorkerProcess:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def wait_until_serving(self) -> None:
-        """Wait until it takes jobs."""
+    def wait_until_serving(self, workers: int = 1) -> None:
+        """Wait until it takes jobs, or so many workers in it do."""
 
         def serves() -> bool:
             assert self.alive, f"the worker ended with {self.process.returncode}:\n{self.log}"
-            return SERVES.search(self.log) is not None
+            return len(self.ids) >= workers
 
         eventually_sync(serves, START_SECONDS, because="the worker serves", ignoring=())
 
