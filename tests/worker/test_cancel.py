@@ -18,17 +18,19 @@ from tests.worker.conftest import StartWorker
 async def test_a_running_coroutine_is_cancelled_within_a_second(
     client: Client, registry: Registry, start_worker: StartWorker
 ) -> None:
-    cleaned = asyncio.Event()
+    begun, cleaned = asyncio.Event(), asyncio.Event()
 
     @registry.job
     async def endless() -> None:
+        begun.set()
         try:
             await asyncio.sleep(3600)
         finally:
             cleaned.set()
 
     await start_worker()
-    job = await reaches(await client.enqueue(endless), State.PROCESSING)
+    job = await client.enqueue(endless)
+    await begun.wait()
     began = time.monotonic()
     assert await job.cancel()
     with pytest.raises(JobCancelled, match=job.id):
@@ -43,17 +45,19 @@ async def test_a_running_coroutine_is_cancelled_within_a_second(
 async def test_until_its_code_lets_go_it_is_still_processing(
     client: Client, registry: Registry, start_worker: StartWorker
 ) -> None:
-    let_go = asyncio.Event()
+    begun, let_go = asyncio.Event(), asyncio.Event()
 
     @registry.job
     async def tidy() -> None:
+        begun.set()
         try:
             await asyncio.sleep(3600)
         finally:
             await asyncio.wait_for(let_go.wait(), 10)
 
     await start_worker()
-    job = await reaches(await client.enqueue(tidy), State.PROCESSING)
+    job = await client.enqueue(tidy)
+    await begun.wait()
     await job.cancel()
     await job.refresh()
     assert (job.state, job.cancel_requested) == (State.PROCESSING, True)
@@ -65,8 +69,11 @@ async def test_until_its_code_lets_go_it_is_still_processing(
 async def test_one_that_finishes_all_the_same_has_succeeded(
     client: Client, registry: Registry, start_worker: StartWorker
 ) -> None:
+    begun = asyncio.Event()
+
     @registry.job
     async def determined() -> str:
+        begun.set()
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
@@ -74,7 +81,8 @@ async def test_one_that_finishes_all_the_same_has_succeeded(
         return "never"
 
     await start_worker()
-    job = await reaches(await client.enqueue(determined), State.PROCESSING)
+    job = await client.enqueue(determined)
+    await begun.wait()
     await job.cancel()
     assert await job.result(timeout=10) == "done before"
     assert job.state is State.SUCCEEDED
@@ -83,15 +91,19 @@ async def test_one_that_finishes_all_the_same_has_succeeded(
 async def test_one_that_fails_at_it_is_not_retried(
     client: Client, registry: Registry, start_worker: StartWorker
 ) -> None:
+    begun = asyncio.Event()
+
     @registry.job(retry=Retry(max_retries=5, delay=0))
     async def clumsy() -> None:
+        begun.set()
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
             raise ValueError("while tidying up") from None
 
     await start_worker()
-    job = await reaches(await client.enqueue(clumsy), State.PROCESSING)
+    job = await client.enqueue(clumsy)
+    await begun.wait()
     await job.cancel()
     with pytest.raises(JobCancelled, match="while tidying up"):
         await job.result(timeout=10)
@@ -101,10 +113,11 @@ async def test_one_that_fails_at_it_is_not_retried(
 async def test_a_thread_sees_it_in_its_context(
     client: Client, registry: Registry, start_worker: StartWorker
 ) -> None:
-    left = threading.Event()
+    begun, left = threading.Event(), threading.Event()
 
     @registry.job(context=True)
     def loop(context: JobContext) -> None:
+        begun.set()
         while not context.cancelled:
             time.sleep(0.001)
         left.set()
@@ -114,7 +127,8 @@ async def test_a_thread_sees_it_in_its_context(
         return "well"
 
     await start_worker(concurrency=1)
-    job = await reaches(await client.enqueue(loop), State.PROCESSING)
+    job = await client.enqueue(loop)
+    await eventually(begun.is_set)
     began = time.monotonic()
     await job.cancel()
     with pytest.raises(JobCancelled):
@@ -127,14 +141,16 @@ async def test_a_thread_sees_it_in_its_context(
 async def test_a_thread_that_does_not_look_keeps_its_slot_until_it_returns(
     client: Client, registry: Registry, start_worker: StartWorker
 ) -> None:
-    let_go = threading.Event()
+    begun, let_go = threading.Event(), threading.Event()
 
     @registry.job
     def deaf() -> None:
+        begun.set()
         let_go.wait(10)
 
     worker = await start_worker()
-    job = await reaches(await client.enqueue(deaf), State.PROCESSING)
+    job = await client.enqueue(deaf)
+    await eventually(begun.is_set)
     await job.cancel()
     await reaches(job, State.CANCELLED)
     assert worker.running == 1

@@ -129,6 +129,8 @@ class TestStopping:
 
     @pytest.mark.usefixtures("worker")
     async def test_so_does_its_timeout(self, client: Client, pid_file: Path) -> None:
+        # A process that is there already: to start one may take longer than that on a busy machine.
+        await (await client.enqueue(crunching.where)).result(timeout=30)
         job = await client.enqueue(crunching.endless.options(timeout=2), str(pid_file))
         process = await self.running(pid_file)
         with pytest.raises(JobFailed, match="timeout of 2 s"):

@@ -209,7 +209,7 @@ class TestTimeouts:
     ) -> None:
         told, let_go = threading.Event(), threading.Event()
 
-        @registry.job(timeout=0.1, retry=ONCE, context=True)
+        @registry.job(timeout=0.5, retry=ONCE, context=True)
         def slow(context: JobContext) -> None:
             while not context.cancelled:
                 time.sleep(0.001)

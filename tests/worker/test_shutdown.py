@@ -41,10 +41,11 @@ async def test_running_jobs_have_the_grace_period_to_finish(
 async def test_then_they_are_cancelled_and_put_back_with_no_attempt_used(
     client: Client, registry: Registry
 ) -> None:
-    cleaned = asyncio.Event()
+    begun, cleaned = asyncio.Event(), asyncio.Event()
 
     @registry.job(retry=Retry(max_retries=0), context=True)
     async def long(context: JobContext, number: int) -> list[int]:
+        begun.set()
         if not cleaned.is_set():
             try:
                 await asyncio.sleep(3600)
@@ -53,7 +54,8 @@ async def test_then_they_are_cancelled_and_put_back_with_no_attempt_used(
         return [number, context.attempt, context.failures]
 
     async with Worker(registry, client, grace=0.1, concurrency=1) as worker:
-        interrupted = await reaches(await client.enqueue(long, 1), State.PROCESSING)
+        interrupted = await client.enqueue(long, 1)
+        await begun.wait()
         behind = await client.enqueue(long, 2)
         ended_by = worker.id
     assert cleaned.is_set()
@@ -152,16 +154,18 @@ async def test_a_job_that_ends_by_itself_in_the_grace_period_is_not_run_again(
 
 
 async def test_a_thread_is_told_and_its_job_goes_back(client: Client, registry: Registry) -> None:
-    left = threading.Event()
+    begun, left = threading.Event(), threading.Event()
 
     @registry.job(context=True)
     def loop(context: JobContext) -> None:
+        begun.set()
         while not context.cancelled:
             time.sleep(0.001)
         left.set()
 
     async with Worker(registry, client, grace=0.1):
-        job = await reaches(await client.enqueue(loop), State.PROCESSING)
+        job = await client.enqueue(loop)
+        await eventually(begun.is_set)
     assert left.wait(10)
     await job.refresh()
     assert (job.state, job.attempt) == (State.ENQUEUED, 0)
