@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -231,7 +231,7 @@ def run_in_child(module: str, qualname: str, grant: Grant, path: str) -> tuple[b
         set_current_context(context)
         if definition.takes_context:
             args = [context, *args]
-        with _standard_streams_apart():
+        with _StandardStreamsApart():
             return True, packed(definition, definition.fn(*args, **kwargs))
     except BaseException as error:
         try:
@@ -244,24 +244,25 @@ def run_in_child(module: str, qualname: str, grant: Grant, path: str) -> tuple[b
             channel.close()
 
 
-@contextlib.contextmanager
-def _standard_streams_apart() -> Generator[None]:
-    """Keep what the job, or a program that it starts, reads and writes out of anyio's way.
+class _StandardStreamsApart:
+    """Keeps what the job, or a program that it starts, reads and writes out of anyio's way.
 
-    That speaks to this process over descriptors 0 and 1, but not while a function runs.
+    That speaks to this process over descriptors 0 and 1, but not while a function runs. It is a class, for a
+    generator would write to the exception that passes through, which some exceptions refuse.
     """
-    sys.stdout.flush()
-    spoken = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    try:
+
+    def __enter__(self) -> None:
+        sys.stdout.flush()
+        self._spoken = os.dup(0), os.dup(1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.dup2(2, 1)
-        yield
-    finally:
-        for number, kept in enumerate(spoken):
+        os.close(nothing)
+
+    def __exit__(self, *_: object) -> None:
+        for number, kept in enumerate(self._spoken):
             os.dup2(kept, number)
             os.close(kept)
-        os.close(nothing)
 
 
 def _own_frames(error: BaseException) -> Any:

@@ -45,7 +45,7 @@ for _, id in ipairs(ids) do
       add_history(id, 'cancelled', row[8], dead)
       cancelled[#cancelled + 1] = id
     elseif deaths >= greatest or not row[4] then
-      local why = row[4] and 'its worker died over it ' .. math.max(deaths, 1) .. ' times'
+      local why = row[4] and 'its worker died ' .. math.max(deaths, 1) .. ' times while this was its only suspect'
         or 'its worker died, and its record names no queue to go back to'
       redis.call('HSET', job, F.state, S.failed)
       redis.call('ZADD', K.failed, now, id)
