@@ -35,9 +35,10 @@ class Hand:
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self.client = server.client()
 
     def set(self, job_id: str, field: str, value: str | bytes) -> None:
-        self.server.command("HSET", KEYS.key("job", job_id), FIELDS.get(field, field), value)
+        self.client.hset(KEYS.key("job", job_id), FIELDS.get(field, field), value)
 
     def unset(self, job_id: str, field: str) -> None:
         assert self.server.command("HDEL", KEYS.key("job", job_id), FIELDS.get(field, field)) == 1

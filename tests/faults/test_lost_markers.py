@@ -15,8 +15,8 @@ from tests.proxy import ThreadedProxy
 from tests.servers import Server
 from tests.waiting import eventually
 
-SOON = 1.5
-"""Seconds: one after which an exchange is made though nothing calls for it, and some for the machine."""
+SOON = 2.5
+"""Seconds: one after which an exchange is made though nothing calls for it, the rest for a busy machine."""
 
 
 async def starts_soon(job: Job[int], ledger: Ledger, enqueued: float) -> None:

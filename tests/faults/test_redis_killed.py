@@ -13,7 +13,6 @@ from tests.faults.ledger import Ledger
 from tests.faults.observing import all_ended, all_succeeded, events_of, jobs_of, passed
 from tests.waiting import eventually
 
-DURABLE = {"appendonly": "yes", "appendfsync": "always"}
 LEASE = 3
 CLIENTS = 3
 KILLS = 4
@@ -22,7 +21,7 @@ KILLS = 4
 async def test_under_load(
     own_server: ServerFactory, start_worker: WorkerFactory, ledger: Ledger, moments: random.Random
 ):
-    server = own_server(**DURABLE)
+    server = own_server(appendonly="yes", appendfsync="always")
     workers = [start_worker(server.url, lease=LEASE, uvloop=loop) for loop in (False, True)]
     promised: list[str] = []
     calls_made = 0
@@ -72,7 +71,7 @@ async def test_under_load(
 async def test_what_ended_meanwhile_is_handed_in_afterwards(
     own_server: ServerFactory, start_worker: WorkerFactory, ledger: Ledger
 ):
-    server = own_server(**DURABLE)
+    server = own_server(appendonly="yes", appendfsync="always")
     async with Client(server.url) as client:
         # With so little patience, the worker's own loop has to try again.
         worker = start_worker(server.url, lease=LEASE, patience=0.2)
