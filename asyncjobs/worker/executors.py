@@ -106,20 +106,25 @@ class ProcessExecutor:
         self._lock = asyncio.Lock()
         self._server: asyncio.Server | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
-        self._begun: dict[tuple[str, int], asyncio.Event] = {}
+        self._begins: dict[tuple[str, int], Callable[[], None]] = {}
 
     async def run(self, definition: Definition[..., Any], grant: Grant, starts: Callable[[], None]) -> bytes:
         """The packed result. Raises what the function raised, with its traceback as text.
 
-        `starts` is called when it has a process: until then it waits, and no time of its own has begun.
+        `starts` is called when its process is there: until then no time of its own has begun.
         """
         path = await self._listen()
         module, qualname = definition.fn.__module__, definition.fn.__qualname__
         begun = asyncio.Event()
+
+        def begins() -> None:
+            if not begun.is_set():
+                begun.set()
+                starts()
+
         try:
             async with self._limiter:
-                starts()
-                self._begun[grant.id, grant.exchange] = begun
+                self._begins[grant.id, grant.exchange] = begins
                 call = anyio.to_process.run_sync(
                     run_in_child, module, qualname, grant, path, cancellable=True, limiter=_unlimited()
                 )
@@ -129,7 +134,7 @@ class ProcessExecutor:
                 "the process that ran the job ended before the job did (it exited, was killed or crashed)"
             ) from error
         finally:
-            self._begun.pop((grant.id, grant.exchange), None)
+            self._begins.pop((grant.id, grant.exchange), None)
         if ok:
             return cast(bytes, value)
         raised, text = value
@@ -153,9 +158,9 @@ class ProcessExecutor:
             while data := await reader.read(65536):
                 unpacker.feed(data)
                 for job_id, exchange, progress, message, lines in unpacker:
-                    begun = self._begun.get((job_id, exchange))
-                    if begun is not None:
-                        begun.set()
+                    begins = self._begins.get((job_id, exchange))
+                    if begins is not None:
+                        begins()
                     if progress is not None or lines:
                         self._sink(Note(job_id, exchange, progress, message, lines))
                 writer.write(b"\0")
