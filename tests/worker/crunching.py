@@ -102,7 +102,7 @@ def starts_a_program() -> int:
     return subprocess.run(["sh", "-c", "cat; echo said"], check=True).returncode
 
 
-@registry.job(name="crunch.takes_its_time", runs_in="process", timeout=2)
+@registry.job(name="crunch.takes_its_time", runs_in="process", timeout=4)
 def takes_its_time() -> str:
-    time.sleep(0.7)
+    time.sleep(0.4)
     return "done"

@@ -41,7 +41,7 @@ class TestRunning:
 
     async def test_a_timeout_begins_when_the_job_has_a_process(self, client: Client) -> None:
         # More of them than processes: the last ones wait longer than their time-out for one.
-        count = 4 * (os.cpu_count() or 1)
+        count = 12 * (os.cpu_count() or 1)
         jobs = await client.enqueue_many(crunching.takes_its_time.call() for _ in range(count))
         assert [await job.result(timeout=60) for job in jobs] == ["done"] * count
 
