@@ -36,10 +36,11 @@ class Workers:
     """Two workers, through a proxy each, which die, stall and stop, and are started again."""
 
     def __init__(
-        self, start: WorkerFactory, proxy: ThreadedProxy, chance: random.Random, uvloop: bool
+        self, start: WorkerFactory, proxy: ThreadedProxy, shards: int, chance: random.Random, uvloop: bool
     ) -> None:
         self._start = start
         self._proxy = proxy
+        self._shards = shards
         self._chance = chance
         self._uvloop = uvloop
         self._worker = self._new()
@@ -50,6 +51,7 @@ class Workers:
             app=APP,
             queues=jobs.QUEUES,
             wait=False,
+            shards=self._shards,
             lease=LEASE,
             concurrency=self._chance.choice((5, 20, 100)),
             grace=0.3,
@@ -61,8 +63,9 @@ class Workers:
     async def suffer(self) -> str:
         await passed(self._chance.uniform(0.5, 2.5))
         if not self._worker.alive:
+            assert not self._worker.ids, f"it crashed:\n{self._worker.log}"
             self._worker = self._new()
-            return "had ended"
+            return "couldn't start"
         match self._chance.choice(("killed", "killed", "stalled", "stopped")):
             case "killed":
                 self._worker.kill()
@@ -172,9 +175,9 @@ def some_call(chance: random.Random) -> Call[int]:
             return jobs.brief.options(queue=queue).call(chance.expovariate(30))
 
 
-async def use(url: str, chance: random.Random, deadline: float, promised: list[str]) -> None:
+async def use(url: str, shards: int, chance: random.Random, deadline: float, promised: list[str]) -> None:
     """Enqueue one by one, later, and many at once, until the time is over and the work is done."""
-    async with Client(url, registry=jobs.registry) as client:
+    async with Client(url, registry=jobs.registry, shards=shards) as client:
         own = 0
         while own < JOBS / CLIENTS or time.monotonic() < deadline:
             match chance.randrange(10):
@@ -196,9 +199,14 @@ async def repeat(
         suffered[f"{who} {await suffer()}"] += 1
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.timeout(120 + 4 * SECONDS)
 async def test_the_books_balance(
-    own_server: ServerFactory, start_worker: WorkerFactory, ledger: Ledger, moments: random.Random
+    own_server: ServerFactory,
+    start_worker: WorkerFactory,
+    ledger: Ledger,
+    moments: random.Random,
+    shards: int,
 ):
     server = own_server(appendonly="yes", appendfsync="always")
     proxies = [ThreadedProxy(server.port) for _ in range(3)]
@@ -211,7 +219,9 @@ async def test_the_books_balance(
     try:
         for proxy in proxies:
             proxy.start()
-        workers = [Workers(start_worker, proxy, chance(), proxy is proxies[0]) for proxy in proxies[:2]]
+        workers = [
+            Workers(start_worker, proxy, shards, chance(), proxy is proxies[0]) for proxy in proxies[:2]
+        ]
         networks = [Network(proxy, chance()) for proxy in proxies]
         redis = Redis(server, chance())
         deadline = time.monotonic() + SECONDS
@@ -220,10 +230,10 @@ async def test_the_books_balance(
                 for sufferer in sufferers:
                     tasks.create_task(repeat(sufferer.suffer, deadline, suffered, who))
             for _ in range(CLIENTS):
-                tasks.create_task(use(proxies[2].url, chance(), deadline, promised))
+                tasks.create_task(use(proxies[2].url, shards, chance(), deadline, promised))
         for sufferer in (*networks, *workers):
             await sufferer.recover()
-        async with Client(server.url, registry=jobs.registry) as client:
+        async with Client(server.url, registry=jobs.registry, shards=shards) as client:
             await all_ended(client, len(promised), 60 + 2 * SECONDS)
             await balance(client, ledger, promised)
             for worker in workers:
@@ -261,5 +271,5 @@ async def nothing_is_left(client: Client, server: Server) -> None:
     assert {state for state, count in stats.counts.items() if count} == {State.SUCCEEDED}
     assert stats.workers == 0
     assert [queue.length for queue in stats.queues] == [0] * len(jobs.QUEUES)
-    left = {key.decode().partition(":")[2].split(":")[0] for key in server.command("KEYS", "*")}
+    left = {key.decode().partition("}:")[2].split(":")[0] for key in server.command("KEYS", "*")}
     assert left <= {"j", "queues", "wake", "succeeded", "meta", "stats", "i"}, left

@@ -1,6 +1,6 @@
 """A worker as an application would run it: `python -m tests.faults.apps.worker MODULE URL OPTIONS`.
 
-OPTIONS is a JSON object: the keywords of `Worker`, `patience` for its client, and `uvloop`.
+OPTIONS is a JSON object: the keywords of `Worker`, `shards` and `patience` of its client, and `uvloop`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from asyncjobs import Client, Worker
 
 async def work(app: str, url: str, options: dict[str, Any]) -> None:
     registry = importlib.import_module(app).registry
-    client = Client(url, registry=registry, patience=options.pop("patience", 10))
+    shards, patience = options.pop("shards", 1), options.pop("patience", 10)
+    client = Client(url, registry=registry, shards=shards, patience=patience)
     worker = Worker(registry, client, **options)
     signals = asyncio.create_task(worker.stop_on_signals())
     try:
