@@ -21,9 +21,10 @@ from tests.conftest import ServerFactory
 from tests.faults.conftest import WorkerFactory
 from tests.faults.ledger import Ledger, Line
 from tests.faults.observing import all_ended, jobs_of, passed
-from tests.faults.worker_process import WorkerProcess
+from tests.faults.worker_process import START_SECONDS, WorkerProcess
 from tests.proxy import ThreadedProxy
 from tests.servers import Server
+from tests.waiting import eventually
 
 SECONDS = float(os.environ.get("ASYNCJOBS_CHAOS_SECONDS") or 10)
 JOBS = int(200 * SECONDS)
@@ -60,11 +61,17 @@ class Workers:
             uvloop=self._uvloop,
         )
 
+    def _started_again(self) -> bool:
+        """Whether it had ended, as it may only where Redis was out of reach at its start."""
+        if self._worker.alive:
+            return False
+        assert not self._worker.ids, f"it crashed:\n{self._worker.log}"
+        self._worker = self._new()
+        return True
+
     async def suffer(self) -> str:
         await passed(self._chance.uniform(0.5, 2.5))
-        if not self._worker.alive:
-            assert not self._worker.ids, f"it crashed:\n{self._worker.log}"
-            self._worker = self._new()
+        if self._started_again():
             return "couldn't start"
         match self._chance.choice(("killed", "killed", "stalled", "stopped")):
             case "killed":
@@ -82,10 +89,8 @@ class Workers:
                 return "stopped"
 
     async def recover(self) -> None:
-        """One that runs for certain."""
-        if not self._worker.alive:
-            self._worker = self._new()
-        await asyncio.to_thread(self._worker.wait_until_serving)
+        """One that runs for certain: the last one may have begun while Redis was out of reach, and end yet."""
+        await eventually(lambda: not self._started_again() and self._worker.ids, START_SECONDS)
 
     def stop(self) -> int:
         return self._worker.stop()

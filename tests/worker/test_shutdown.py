@@ -18,16 +18,18 @@ from tests.worker.conftest import StartWorker
 async def test_running_jobs_have_the_grace_period_to_finish(
     client: Client, registry: Registry, start_worker: StartWorker
 ) -> None:
-    release = asyncio.Event()
+    begun, release = asyncio.Event(), asyncio.Event()
 
     @registry.job
     async def hold() -> str:
+        begun.set()
         await asyncio.wait_for(release.wait(), 10)
         return "done"
 
     worker = Worker(registry, client, grace=30, concurrency=1)
     async with worker:
-        job = await reaches(await client.enqueue(hold), State.PROCESSING)
+        job = await client.enqueue(hold)
+        await begun.wait()
         next_one = await client.enqueue(hold)
         worker.stop()
         await eventually(worker.stopping.is_set)
@@ -147,7 +149,7 @@ async def test_a_job_that_ends_by_itself_in_the_grace_period_is_not_run_again(
 
     async with Worker(registry, client, grace=10):
         jobs = await client.enqueue_many(brief.call() for _ in range(20))
-        await reaches(jobs[-1], State.PROCESSING, State.SUCCEEDED)
+        await eventually(lambda: runs == 20)
     for job in jobs:
         assert (await job.refresh()).state is State.SUCCEEDED
     assert runs == 20
