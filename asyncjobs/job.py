@@ -10,7 +10,7 @@ from asyncjobs.clock import to_datetime
 from asyncjobs.storage.base import HistoryEntry, JobRecord, LogLine, State
 
 if TYPE_CHECKING:
-    from asyncjobs.client import Client
+    from asyncjobs.control import Control
     from asyncjobs.definition import Definition
 
 R_co = TypeVar("R_co", covariant=True)
@@ -37,7 +37,7 @@ class Job(Generic[R_co]):
 
     __slots__ = ("_client", "_definition", "_record", "id")
 
-    def __init__(self, client: Client, record: JobRecord, definition: Definition[..., R_co] | None) -> None:
+    def __init__(self, client: Control, record: JobRecord, definition: Definition[..., R_co] | None) -> None:
         self.id = record.id
         self._client = client
         self._record = record

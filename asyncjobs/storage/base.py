@@ -17,14 +17,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from asyncjobs.storage.batches import (
+    BATCH_RETENTION_MS,
+    STAGING_MS,
+    BatchRecord,
+    BatchState,
+    BatchStorage,
+    Members,
+    NewBatch,
+    Opened,
+)
+from asyncjobs.storage.dependencies import Follow, On, Parent
 from asyncjobs.storage.records import (
+    HistoryEntry,
+    JobRecord,
+    LogLine,
+    Note,
+    Page,
+    QueueRecord,
+    Stats,
+    WorkerRecord,
+)
+from asyncjobs.storage.states import (
     FINAL_STATES,
+    FOLLOW_LIMIT,
     HISTORY_LIMIT,
     LOG_LIMIT,
     PRIORITY_LIMIT,
     PROMOTE_LIMIT,
     SKIP_LIMIT,
     STUB_MS,
+    State,
+)
+from asyncjobs.storage.transitions import (
     Cancelled,
     Created,
     Deleted,
@@ -34,30 +59,27 @@ from asyncjobs.storage.records import (
     Finished,
     Grant,
     HeartbeatReply,
-    HistoryEntry,
-    JobRecord,
-    LogLine,
     NewJob,
-    Note,
     Outcome,
-    Page,
-    QueueRecord,
     ReapReply,
     Requeued,
     Retention,
-    State,
-    Stats,
-    WorkerRecord,
 )
 
 __all__ = [
+    "BATCH_RETENTION_MS",
     "FINAL_STATES",
+    "FOLLOW_LIMIT",
     "HISTORY_LIMIT",
     "LOG_LIMIT",
     "PRIORITY_LIMIT",
     "PROMOTE_LIMIT",
     "SKIP_LIMIT",
+    "STAGING_MS",
     "STUB_MS",
+    "BatchRecord",
+    "BatchState",
+    "BatchStorage",
     "Cancelled",
     "Created",
     "Deleted",
@@ -65,16 +87,22 @@ __all__ = [
     "ExchangeRequest",
     "Finish",
     "Finished",
+    "Follow",
     "Grant",
     "HeartbeatLink",
     "HeartbeatReply",
     "HistoryEntry",
     "JobRecord",
     "LogLine",
+    "Members",
+    "NewBatch",
     "NewJob",
     "Note",
+    "On",
+    "Opened",
     "Outcome",
     "Page",
+    "Parent",
     "QueueRecord",
     "ReapReply",
     "Requeued",
@@ -111,7 +139,7 @@ class HeartbeatLink(Protocol):
 
 
 @runtime_checkable
-class Storage(Protocol):
+class Storage(BatchStorage, Protocol):
     """All that asyncjobs asks of a storage."""
 
     @property
@@ -132,6 +160,10 @@ class Storage(Protocol):
     async def create(self, jobs: Sequence[NewJob]) -> list[Created]:
         """Create jobs: → `enqueued` (at the queue's tail or among its priority); → `scheduled` if due later.
 
+        One with parents → `awaiting` until all of them are met (see `dependencies`), and then as above, its
+        delay counted from then; a parent that has ended counts at once. One whose batch is staging →
+        `staging`; one that is added to a batch that has finished opens that again. Parents come before their
+        children, and may be on other shards.
         A new queue becomes known, and the queue's marker is put unless it is paused. A scheduled job that is
         now the earliest puts the marker as well, so that an idle worker learns of it.
         Raises `StorageFull` if the storage is full: then nothing of the refused shard's jobs was written.
@@ -147,7 +179,7 @@ class Storage(Protocol):
         ...
 
     async def requeue(self, job_id: str, request_id: str) -> Requeued:
-        """A final state → `enqueued`, at the tail.
+        """A final state → `enqueued`, at the tail. A batch that it is a member of is open again.
 
         Its failures, recoveries and result are forgotten; attempts go on counting.
         A cancelled job whose id still lies in its queue takes up its old place.
@@ -162,7 +194,8 @@ class Storage(Protocol):
     async def delete(self, job_id: str, request_id: str = "") -> Deleted:
         """Remove a job in any state but `processing`, with its history and log.
 
-        Its id stays known for `STUB_MS`.
+        Its id stays known for `STUB_MS`. Continuations that still wait for it are cancelled. A member of a
+        batch that hadn't ended counts as cancelled.
 
         As long as it is, the same `request_id` again is answered as the first time.
         """
@@ -192,8 +225,8 @@ class Storage(Protocol):
         """A page of the jobs in a state, in the order of their list.
 
         `enqueued`: as they'll be run, one queue's (queue given) or queue by queue; `scheduled`, `retrying`:
-        by due time; `processing`: by worker; final states: by the time they ended. `queue` is for `enqueued`
-        only.
+        by due time; `processing`: by worker; `awaiting` and final states: by the time they became so. `queue`
+        is for `enqueued` only.
         """
         ...
 

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import secrets
 import signal
 import socket
@@ -28,15 +27,17 @@ import anyio
 
 from asyncjobs.client import Client
 from asyncjobs.errors import OptionError, StorageError, StorageUnavailable
-from asyncjobs.options import Retention, check_queue_name, to_ms
+from asyncjobs.options import Retention, to_ms
 from asyncjobs.registry import Registry
 from asyncjobs.storage import base
-from asyncjobs.storage.base import HeartbeatReply, State
+from asyncjobs.storage.base import HeartbeatReply
+from asyncjobs.worker.burst import left_until_later
 from asyncjobs.worker.heartbeat import Heartbeat, StallRules
 from asyncjobs.worker.maintenance import Maintenance
 from asyncjobs.worker.memory import memory_in_use
 from asyncjobs.worker.notes import Notes
 from asyncjobs.worker.pump import Pump
+from asyncjobs.worker.queue_order import QueueOrder
 from asyncjobs.worker.runner import Runner
 from asyncjobs.worker.slots import Slots
 
@@ -87,9 +88,8 @@ class Worker:
         self._client = client
         if client.registry is None:
             client.registry = registry
-        self._weights = _weights(queues, registry)
-        self._strict = not isinstance(queues, Mapping)
-        self.queues = tuple(self._weights)
+        self._order = QueueOrder(queues, registry)
+        self.queues = self._order.names
         """The queues it serves."""
         self.concurrency = concurrency
         self._lease_ms = to_ms(lease, "lease")
@@ -192,7 +192,7 @@ class Worker:
         runner = Runner(self._registry, self._client, notes)
         self._maintenance = Maintenance(storage, self._retention)
         self._pumps = [
-            Pump(storage, shard, runner, self._slots, self._order, self._retention, self._register)
+            Pump(storage, shard, runner, self._slots, self._order.next, self._retention, self._register)
             for shard in range(storage.shards)
         ]
         self._slots.takers = list(self._pumps)
@@ -299,35 +299,12 @@ class Worker:
         """Wait until nothing is enqueued in its queues and nothing runs. How many jobs are due only later."""
         while True:
             if all(pump.idle for pump in self._pumps):
-                stats = await self._client.storage.stats()
-                waiting = sum(q.length for q in stats.queues if q.name in self._weights and not q.paused)
-                if not waiting and not await self._leased() and not await self._due(stats.now_ms):
-                    return stats.counts[State.SCHEDULED] + stats.counts[State.RETRYING]
+                later = await left_until_later(self._client.storage, self.queues)
+                if later is not None:
+                    return later
             await asyncio.sleep(0.02)
 
     # -- inside --
-
-    async def _leased(self) -> bool:
-        """Whether a job of its queues runs, here or elsewhere."""
-        page = await self._client.storage.jobs(State.PROCESSING, limit=10_000)
-        return any(job.queue in self._weights for job in page.jobs)
-
-    async def _due(self, now_ms: int) -> bool:
-        """Whether a job that waits for its time need wait no longer."""
-        for state in (State.SCHEDULED, State.RETRYING):
-            page = await self._client.storage.jobs(state, limit=1)
-            if page.jobs and page.jobs[0].due_ms <= now_ms:
-                return True
-        return False
-
-    def _order(self) -> Sequence[str]:
-        """The order in which queues are emptied this time."""
-        if self._strict or len(self.queues) == 1:
-            return self.queues
-        # A weighted shuffle (Efraimidis & Spirakis 2006): each queue comes first as often as its weight says.
-        return sorted(
-            self.queues, key=lambda name: random.random() ** (1 / self._weights[name]), reverse=True
-        )
 
     async def _register(self, shard: int) -> str:
         worker = f"{socket.gethostname().split('.')[0][:16]}-{os.getpid()}-{self._incarnation(shard)}"
@@ -382,18 +359,3 @@ def _only(error: BaseException) -> BaseException:
     """The one error in a group, and in the groups in it; the group if it holds several."""
     inner = cast("tuple[BaseException, ...]", getattr(error, "exceptions", ()))
     return _only(inner[0]) if len(inner) == 1 else error
-
-
-def _weights(queues: Sequence[str] | Mapping[str, int] | None, registry: Registry) -> dict[str, int]:
-    if queues is None:
-        return dict.fromkeys(sorted({*registry.queues(), "default"}), 1)
-    if isinstance(queues, str):
-        raise OptionError(f"queues is a list of names: [{queues!r}]")
-    weights = dict(queues) if isinstance(queues, Mapping) else dict.fromkeys(queues, 1)
-    if not weights:
-        raise OptionError("a worker needs at least one queue")
-    for name, weight in weights.items():
-        check_queue_name(name)
-        if weight < 1:
-            raise OptionError(f"the weight of queue {name!r} must be 1 or more, not {weight}")
-    return weights

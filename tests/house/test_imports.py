@@ -19,7 +19,7 @@ LAYERS = (
     ("storage", "storage.base", "storage.records"),
     ("job", "context", "definition", "registry"),
     ("storage.memory", "storage.redis", "storage.conformance"),
-    ("results", "monitoring", "client"),
+    ("results", "monitoring", "control", "client"),
     ("sync",),
     ("worker",),
     ("", "testing"),

@@ -66,6 +66,7 @@ def exchange(shard: Shard, request: ExchangeRequest) -> ExchangeReply:
         next_due_ms=next_due,
         due_claimed=next_due is not None and _claim_due(shard, next_due, request.worker),
         more=more,
+        follow_ups=False,
         dropped=[],
     )
 

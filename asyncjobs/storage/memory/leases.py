@@ -44,6 +44,7 @@ def beat(shard: Shard, worker_id: str, held: int, info: dict[str, object] | None
         cancelled=[job.id for job in leases if job.cancel_requested],
         held=None if len(leases) == held else [(job.id, job.exchange) for job in leases],
         expired=now >= shard.hold_ms and _first_expired(shard) is not None,
+        follow_ups=False,
         command=worker.command,
     )
 

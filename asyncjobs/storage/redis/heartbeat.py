@@ -65,6 +65,7 @@ class RedisHeartbeatLink:
             if pairs is None
             else [(pairs[at].decode(), int(pairs[at + 1])) for at in range(0, len(pairs), 2)],
             expired=bool(expired),
+            follow_ups=False,
             command=command.decode(),
         )
 

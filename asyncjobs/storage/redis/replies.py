@@ -138,6 +138,7 @@ def exchange_reply(reply: list[Any], exchange: int) -> ExchangeReply:
         next_due_ms=int(due) if due else None,
         due_claimed=bool(claimed),
         more=bool(more),
+        follow_ups=False,
         dropped=dropped.decode(errors="replace").split(),
     )
 

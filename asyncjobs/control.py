@@ -1,0 +1,220 @@
+"""Looking at jobs, queues and workers, and controlling them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar, overload
+
+from asyncjobs.definition import Definition
+from asyncjobs.errors import JobNotFound, JobStateError, OptionError, UnknownJob, WrongDefinition
+from asyncjobs.ids import new_id
+from asyncjobs.job import Job
+from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
+from asyncjobs.options import check_queue_name, to_ms
+from asyncjobs.registry import Registry
+from asyncjobs.results import ResultWaiter, outcome
+from asyncjobs.serialization import Serializer, unpack_call
+from asyncjobs.storage.base import Cancelled, Deleted, JobRecord, Requeued, State, Storage
+
+R = TypeVar("R")
+
+SWEEP = 500
+"""Jobs that one step of a purge removes."""
+_NO_REGISTRY = Registry()
+
+
+class Control:
+    """What `Client` does with what is in a storage."""
+
+    def __init__(self, storage: Storage, registry: Registry | None) -> None:
+        self.registry = registry
+        self.storage: Storage = storage
+        """The storage that it speaks to; for extensions and tests."""
+        self.waiter = ResultWaiter(storage)
+
+    # -- one job --
+
+    @overload
+    async def get(self, job_id: str, definition: Definition[..., R], /) -> Job[R] | None: ...
+    @overload
+    async def get(self, job_id: str, /) -> Job[Any] | None: ...
+    async def get(self, job_id: str, definition: Definition[..., Any] | None = None, /) -> Job[Any] | None:
+        """The job of an id, or None.
+
+        With a definition, its result has a type; another's job raises `WrongDefinition`.
+        """
+        record = await self.storage.get(job_id)
+        if record is None:
+            return None
+        if definition is not None and record.name not in (definition.name, *definition.aliases):
+            raise WrongDefinition(f"job {job_id} is a {record.name}, not a {definition.name}")
+        return Job(self, record, definition or self._definition_of(record))
+
+    async def read(self, job_id: str) -> JobRecord:
+        """The stored record of a job. Raises `JobNotFound`."""
+        record = await self.storage.get(job_id)
+        if record is None:
+            raise _not_found(job_id)
+        return record
+
+    async def cancel(self, job_id: str, /) -> bool:
+        """Cancel a job, waiting or running. False if it had ended already.
+
+        A running one is told at once and ends when its code lets the cancellation through; until then it is
+        `processing` with `cancel_requested`. Raises `JobNotFound`.
+        """
+        told = await self.storage.cancel(job_id, _request_id())
+        if told is Cancelled.MISSING:
+            raise _not_found(job_id)
+        return told is not Cancelled.FINAL
+
+    async def requeue(self, job_id: str, /) -> None:
+        """Enqueue a job again that has succeeded, failed or was cancelled, with all its retries before it.
+
+        Raises `JobStateError` if it has not ended, and `JobNotFound`.
+        """
+        await self._again(job_id, await self.storage.requeue(job_id, _request_id()), "it has not ended")
+
+    async def run_now(self, job_id: str, /) -> None:
+        """Enqueue a scheduled or retrying job without waiting for its time.
+
+        Raises `JobStateError`, `JobNotFound`.
+        """
+        await self._again(job_id, await self.storage.promote(job_id, _request_id()), "it waits for no time")
+
+    async def _again(self, job_id: str, told: Requeued, why: str) -> None:
+        if told is Requeued.MISSING:
+            raise _not_found(job_id)
+        if told is Requeued.WRONG_STATE:
+            record = await self.read(job_id)
+            raise JobStateError(f"job {job_id} is {record.state}: {why}")
+
+    async def delete(self, job_id: str, /) -> None:
+        """Remove a job with its history.
+
+        Raises `JobStateError` if it is running (cancel it first), and `JobNotFound`.
+        """
+        told = await self.storage.delete(job_id, _request_id())
+        if told is Deleted.MISSING:
+            raise _not_found(job_id)
+        if told is Deleted.RUNNING:
+            raise JobStateError(f"job {job_id} is running: cancel it first, and delete it when it has ended")
+
+    # -- queues, lists, numbers --
+
+    async def pause(self, queue: str, /) -> None:
+        """Let no job of a queue start any more; those that run go on, and jobs can be added."""
+        await self.storage.pause(check_queue_name(queue))
+
+    async def resume(self, queue: str, /) -> None:
+        """Undo `pause`."""
+        await self.storage.resume(check_queue_name(queue))
+
+    async def purge(self, queue: str, /) -> int:
+        """Delete the jobs that are enqueued in a queue now; how many they were."""
+        lengths = {record.name: record.length for record in await self.storage.queues()}
+        return await self._sweep(
+            lambda shard, most: self.storage.purge(shard, queue, most), lengths.get(queue, 0)
+        )
+
+    async def clear(self, state: State | str, /) -> int:
+        """Delete the jobs that are scheduled, retrying, succeeded, failed or cancelled now; how many."""
+        state = State(state)
+        total = (await self.storage.jobs(state, limit=0)).total
+        return await self._sweep(lambda shard, most: self.storage.clear(shard, state, most), total)
+
+    async def _sweep(self, step: Callable[[int, int], Awaitable[tuple[int, bool]]], total: int) -> int:
+        """Repeat a removing step on every shard, but not for ever if others add as fast as it removes."""
+        deleted = 0
+        for shard in range(self.storage.shards):
+            more = True
+            while more and deleted < total:
+                some, more = await step(shard, min(SWEEP, total - deleted))
+                deleted += some
+        return deleted
+
+    async def jobs(
+        self,
+        state: State | str,
+        /,
+        *,
+        queue: str | None = None,
+        offset: int = 0,
+        limit: int = 50,
+        newest_first: bool = False,
+    ) -> list[Job[Any]]:
+        """A page of the jobs in a state.
+
+        Enqueued ones come in the order they'll run, waiting ones by due time, ended ones by when they ended.
+        """
+        page = await self.storage.jobs(
+            State(state), queue=queue, offset=offset, limit=limit, newest_first=newest_first
+        )
+        return [Job(self, record, self._definition_of(record)) for record in page.jobs]
+
+    async def count(self, state: State | str, /) -> int:
+        """How many jobs are in a state."""
+        return (await self.storage.jobs(State(state), limit=0)).total
+
+    async def queues(self) -> list[QueueInfo]:
+        """All queues that were ever used, by name."""
+        return list((await self.stats()).queues)
+
+    async def workers(self) -> list[WorkerInfo]:
+        """All workers whose lease hasn't been taken back, by id."""
+        return [WorkerInfo.of(record) for record in await self.storage.workers()]
+
+    async def stats(self) -> NamespaceStats:
+        """Counts by state, totals, queues."""
+        return NamespaceStats.of(await self.storage.stats())
+
+    async def command(self, worker: str, command: str) -> None:
+        """Tell a worker to be `quiet` (take no new jobs) or to `stop`.
+
+        Raises `OptionError` or `JobNotFound`.
+        """
+        if command not in ("quiet", "stop"):
+            raise OptionError(f"a worker can be told 'quiet' or 'stop', not {command!r}")
+        if not await self.storage.command(worker, command):
+            raise JobNotFound(f"there is no worker {worker}")
+
+    # -- results --
+
+    async def wait_for_end(self, job_id: str, timeout: timedelta | float | None) -> JobRecord:
+        """The record of a job once it has ended. Raises `ResultTimeout` or `JobNotFound`."""
+        seconds = None if timeout is None else to_ms(timeout, "the time-out") / 1000
+        return await self.waiter.wait(job_id, seconds)
+
+    async def outcome(self, record: JobRecord, definition: Definition[..., R] | None) -> R:
+        """What an ended job returned; raises `JobFailed`, `JobCancelled` or `ResultNotKept`."""
+        value: R = await outcome(self.storage, record, self._serializer_for(record, definition))
+        return value
+
+    def unpack_arguments(self, record: JobRecord) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of a job. Raises `SerializationError`."""
+        return unpack_call(self._serializer_for(record, None), record.payload)
+
+    def _definition_of(self, record: JobRecord) -> Definition[..., Any] | None:
+        if self.registry is None:
+            return None
+        try:
+            return self.registry.get(record.name)
+        except UnknownJob:
+            return None
+
+    def _serializer_for(self, record: JobRecord, definition: Definition[..., Any] | None) -> Serializer:
+        definition = definition or self._definition_of(record)
+        if definition is not None:
+            return definition.registry.serializer
+        return (self.registry or _NO_REGISTRY).serializer
+
+
+def _request_id() -> str:
+    return new_id()[11:19]
+
+
+def _not_found(job_id: str) -> JobNotFound:
+    return JobNotFound(
+        f"there is no job {job_id}: it was never created, was deleted, or is past its retention"
+    )
