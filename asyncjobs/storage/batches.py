@@ -94,7 +94,7 @@ class Members:
 
 
 class BatchStorage(Protocol):
-    """What a storage does with batches. A batch, its members and all that is nested in it are on one shard."""
+    """What a storage does with batches. A batch, its members, and what is nested in it are on one shard."""
 
     async def open_batches(self, batches: Sequence[NewBatch]) -> Opened:
         """Make batches of one shard, each → `staging`; a batch comes before those that are nested in it.
@@ -131,7 +131,7 @@ class BatchStorage(Protocol):
         ...
 
     async def batches(self, *, offset: int = 0, limit: int = 50) -> list[BatchRecord]:
-        """A page of the batches that are open, newest first, and then those that are finished, latest first."""
+        """A page of the open batches, newest first, and then of the finished ones, latest first."""
         ...
 
     async def watch_batch(self, batch_id: str, inbox: str) -> BatchRecord | None:
@@ -141,9 +141,9 @@ class BatchStorage(Protocol):
     async def carry_on(self, shard: int) -> bool:
         """Carry on what one step was too short for; True if there is more to do now.
 
-        That is: members of a committed or cancelled batch, continuations of a job or batch that has many, word
-        for continuations whose parents are on another shard. Each call does a bounded part; whoever calls
-        next goes on from there.
+        That is: members of a committed or cancelled batch, continuations of a job or batch that has many,
+        word for continuations whose parents are on another shard. Each call does a bounded part; whoever
+        calls next goes on from there.
         """
         ...
 

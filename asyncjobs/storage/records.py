@@ -1,4 +1,4 @@
-"""What readers get across the storage contract, as plain data. Times are ms since 1970 by the storage's clock."""
+"""What readers get across the storage contract. Times are ms since 1970 by the storage's clock."""
 
 from __future__ import annotations
 

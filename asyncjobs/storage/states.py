@@ -46,4 +46,10 @@ SKIP_LIMIT = 500
 """Ids that one exchange skips in a queue because their job isn't enqueued there any more."""
 
 FOLLOW_LIMIT = 500
-"""Continuations or members of batches that one step deals with; the rest is carried on (`Storage.carry_on`)."""
+"""Continuations or members of batches that one step deals with; `Storage.carry_on` does the rest."""
+
+TRIM_LOOK = 100
+"""Jobs over their list's number that one step of trimming passes over, for they are still needed."""
+
+PIN_MS = 3_600_000
+"""A job past its retention that is still needed is looked at again after this time."""

@@ -1,4 +1,4 @@
-"""What crosses the storage contract on its way in, and the answers. Times are ms since 1970 by the storage's clock."""
+"""What transitions take, and answer. Times are ms since 1970 by the storage's clock."""
 
 from __future__ import annotations
 

@@ -23,9 +23,7 @@ class QueueOrder:
         if self._strict or len(self.names) == 1:
             return self.names
         # A weighted shuffle (Efraimidis & Spirakis 2006): each queue comes first as often as its weight says.
-        return sorted(
-            self.names, key=lambda name: random.random() ** (1 / self._weights[name]), reverse=True
-        )
+        return sorted(self.names, key=lambda name: random.random() ** (1 / self._weights[name]), reverse=True)
 
 
 def _weights(queues: Sequence[str] | Mapping[str, int] | None, registry: Registry) -> dict[str, int]:

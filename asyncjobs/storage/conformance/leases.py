@@ -76,7 +76,9 @@ class LeaseTests:
 
         reply = await worker.beat()
 
-        assert reply == HeartbeatReply(now_ms=now, cancelled=[], held=None, expired=False, command="")
+        assert reply == HeartbeatReply(
+            now, cancelled=[], held=None, expired=False, follow_ups=False, command=""
+        )
         (record,) = await scene.storage.workers()
         assert record.deadline_ms == now + LEASE_MS
 

@@ -6,26 +6,25 @@ from itertools import islice
 
 from asyncjobs.errors import OptionError
 from asyncjobs.storage.base import Cancelled, Created, Deleted, NewJob, Requeued, State
-from asyncjobs.storage.memory.shard import Job, Shard
+from asyncjobs.storage.memory.entries import Job
+from asyncjobs.storage.memory.follow_up import conclude, create_linked, detach, follow_up, reopen
+from asyncjobs.storage.memory.shard import Shard
 
 
-def create(shard: Shard, new: NewJob) -> Created:
-    """→ `enqueued`, or → `scheduled` if it is due later."""
+def create(shard: Shard, new: NewJob, shards: int) -> Created:
+    """→ `enqueued`, or → `scheduled` if it is due later; → `awaiting` with parents, `staging` in a batch."""
     if new.id in shard.jobs or shard.is_stub(new.id):
         return Created.EXISTS
+    if new.parents or new.batch:
+        queues: set[str] = set()
+        created = create_linked(shard, new, shards, queues)
+        follow_up(shard, queues)
+        for name in queues:
+            shard.put_marker(name)
+        return created
     now = shard.now()
     shard.queue(new.queue)
-    job = shard.jobs[new.id] = Job(
-        id=new.id,
-        name=new.name,
-        queue=new.queue,
-        state=State.STAGING,
-        payload=new.payload,
-        options=new.options,
-        priority=new.priority,
-        max_recoveries=new.max_recoveries,
-        created_ms=now,
-    )
+    job = shard.jobs[new.id] = Job.of(new, now)
     due = max(now + new.delay_ms, new.due_ms)
     if due <= now:
         shard.enqueue(job)
@@ -46,14 +45,24 @@ def cancel(shard: Shard, job_id: str, request_id: str) -> Cancelled:
     if request_id in job.requests:
         asked = job.state is State.PROCESSING and job.cancel_requested
         return Cancelled.REQUESTED if asked else Cancelled.CANCELLED
+    cancelled = cancel_job(shard, job)
+    if cancelled is not Cancelled.FINAL:
+        job.requests.append(request_id)
+    conclude(shard)
+    return cancelled
+
+
+def cancel_job(shard: Shard, job: Job) -> Cancelled:
+    """The same, without what follows."""
     if job.state.is_final:
         return Cancelled.FINAL
-    job.requests.append(request_id)
     if job.state is State.PROCESSING:
         job.cancel_requested = True
         if worker := shard.workers.get(job.worker):
             shard.nudge(worker)
         return Cancelled.REQUESTED
+    if job.state in (State.AWAITING, State.STAGING):
+        detach(shard, job)
     shard.record(job, "cancelled")
     shard.end(job, State.CANCELLED)
     return Cancelled.CANCELLED
@@ -69,6 +78,11 @@ def requeue(shard: Shard, job_id: str, request_id: str) -> Requeued:
     if not job.state.is_final:
         return Requeued.WRONG_STATE
     job.requests.append(request_id)
+    batch = shard.batches.get(job.batch)
+    if batch is not None and not batch.given_up:
+        batch.counts[job.state.value] -= 1
+        if batch.state.is_finished:
+            reopen(shard, batch)
     job.failures = job.recoveries = job.deaths = 0
     job.result, job.result_kept = b"", True
     job.progress, job.progress_message = None, ""
@@ -105,9 +119,16 @@ def delete(shard: Shard, job_id: str, request_id: str) -> Deleted:
         return Deleted.DELETED if sent_again else Deleted.MISSING
     if job.state is State.PROCESSING:
         return Deleted.RUNNING
-    shard.remove(job)
+    _remove(shard, job)
     shard.deletions[job_id] = request_id
+    conclude(shard)
     return Deleted.DELETED
+
+
+def _remove(shard: Shard, job: Job) -> None:
+    if job.state in (State.AWAITING, State.STAGING):
+        detach(shard, job)
+    shard.remove(job)
 
 
 def pause(shard: Shard, name: str) -> None:
@@ -140,8 +161,9 @@ def purge(shard: Shard, name: str, limit: int) -> tuple[int, bool]:
         if job is None:
             shard.skip(*found)
         else:
-            shard.remove(job)
+            _remove(shard, job)
             deleted += 1
+    conclude(shard)
     return deleted, queue.has_ids
 
 
@@ -154,5 +176,6 @@ def clear(shard: Shard, state: State, limit: int) -> tuple[int, bool]:
         )
     first = list(islice(listed, limit))
     for job_id in first:
-        shard.remove(shard.jobs[job_id])
+        _remove(shard, shard.jobs[job_id])
+    conclude(shard)
     return len(first), len(listed) > 0

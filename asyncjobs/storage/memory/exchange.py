@@ -15,8 +15,10 @@ from asyncjobs.storage.base import (
     Outcome,
     State,
 )
+from asyncjobs.storage.memory.entries import Job, Place, Queue, Worker
+from asyncjobs.storage.memory.follow_up import follow_up
 from asyncjobs.storage.memory.retention import trim_list
-from asyncjobs.storage.memory.shard import Job, Place, Queue, Shard, Worker
+from asyncjobs.storage.memory.shard import Shard
 
 
 def exchange(shard: Shard, request: ExchangeRequest) -> ExchangeReply:
@@ -39,6 +41,7 @@ def exchange(shard: Shard, request: ExchangeRequest) -> ExchangeReply:
             _finish(shard, request.worker, worker, finish, dirty, woken_by_suspect, ended)
             for finish in request.finishes
         ]
+        follow_up(shard, dirty)
 
     more = False
     for state in (State.SCHEDULED, State.RETRYING):
@@ -52,6 +55,7 @@ def exchange(shard: Shard, request: ExchangeRequest) -> ExchangeReply:
             queue = shard.queues.get(name)
             if queue is not None and _has_work(queue, suspects=name in woken_by_suspect):
                 shard.put_marker(name)
+    follow_up(shard, dirty)
     for name in dirty:
         shard.put_marker(name)
 
@@ -66,7 +70,7 @@ def exchange(shard: Shard, request: ExchangeRequest) -> ExchangeReply:
         next_due_ms=next_due,
         due_claimed=next_due is not None and _claim_due(shard, next_due, request.worker),
         more=more,
-        follow_ups=False,
+        follow_ups=bool(shard.outbox),
         dropped=[],
     )
 
@@ -158,6 +162,13 @@ def _fetch(shard: Shard, request: ExchangeRequest, worker: Worker, woken_by_susp
                 shard.skip(place, job_id)
                 skips -= 1
                 continue
+            batch = shard.batches.get(job.batch)
+            if batch is not None and batch.cancel_requested:
+                job.place = Place.NOWHERE
+                shard.record(job, "cancelled")
+                shard.end(job, State.CANCELLED)
+                skips -= 1
+                continue
             if place is Place.SUSPECTS:
                 worker.suspect = job_id
                 woken_by_suspect.add(name)
@@ -188,6 +199,8 @@ def _grant(job: Job) -> Grant:
         recoveries=job.recoveries,
         enqueued_ms=job.enqueued_ms,
         exchange=job.exchange,
+        batch=job.batch,
+        outputs=dict(job.outputs) if job.outputs else None,
     )
 
 

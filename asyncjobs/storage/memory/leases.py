@@ -6,7 +6,9 @@ from itertools import islice
 
 from asyncjobs.errors import WorkerGone
 from asyncjobs.storage.base import HeartbeatReply, ReapReply, State
-from asyncjobs.storage.memory.shard import Shard, Worker
+from asyncjobs.storage.memory.entries import Worker
+from asyncjobs.storage.memory.follow_up import conclude
+from asyncjobs.storage.memory.shard import Shard
 from asyncjobs.storage.records import pack_error
 
 
@@ -44,7 +46,7 @@ def beat(shard: Shard, worker_id: str, held: int, info: dict[str, object] | None
         cancelled=[job.id for job in leases if job.cancel_requested],
         held=None if len(leases) == held else [(job.id, job.exchange) for job in leases],
         expired=now >= shard.hold_ms and _first_expired(shard) is not None,
-        follow_ups=False,
+        follow_ups=bool(shard.outbox),
         command=worker.command,
     )
 
@@ -81,6 +83,7 @@ def reap(shard: Shard, worker_id: str | None, limit: int) -> ReapReply:
     suspect = worker.suspect
     for job_id in list(islice(sorted(worker.leases), limit)):
         _take_back(shard, dead, job_id, reply, was_suspect=job_id == suspect)
+    conclude(shard)
     if worker.leases:
         reply.more = True
     else:

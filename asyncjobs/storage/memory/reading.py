@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 from asyncjobs.storage.base import JobRecord, Page, QueueRecord, State, Stats, WorkerRecord
-from asyncjobs.storage.memory.shard import Job, Shard
+from asyncjobs.storage.memory.entries import Job
+from asyncjobs.storage.memory.shard import Shard
 
 _FIELDS = [field.name for field in fields(JobRecord)]
 
@@ -95,7 +96,8 @@ def stats(shards: Sequence[Shard]) -> Stats:
     for shard in shards:
         totals.update(shard.totals)
         for job in shard.jobs.values():
-            counts[job.state] += 1
+            if job.state is not State.STAGING:
+                counts[job.state] += 1
     names = ("succeeded", "failed", "cancelled", "retried", "recovered", "trimmed")
     return Stats(
         now_ms=max(shard.now() for shard in shards),
@@ -103,4 +105,5 @@ def stats(shards: Sequence[Shard]) -> Stats:
         totals={name: totals[name] for name in names},
         queues=queues(shards),
         workers=len(_worker_ids(shards)),
+        follow_ups=sum(bool(shard.outbox) for shard in shards),
     )

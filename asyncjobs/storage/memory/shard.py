@@ -13,114 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import TypeVar
 
 from asyncjobs.clock import Clock
 from asyncjobs.storage import base
-from asyncjobs.storage.base import FINAL_STATES, Finished, HistoryEntry, JobRecord, LogLine, State
+from asyncjobs.storage.base import FINAL_STATES, HistoryEntry, Parent, State
+from asyncjobs.storage.memory.entries import Batch, Job, Message, Place, Queue, Worker
 from asyncjobs.storage.memory.ordered import Ordered
 from asyncjobs.storage.records import unpack_error
 
 T = TypeVar("T")
-
-REQUESTS_REMEMBERED = 4
-"""How many requests by hand a job remembers, to answer one that is sent again."""
-
-
-class Place(Enum):
-    """Where in its queue a job's id lies."""
-
-    NOWHERE = auto()
-    SUSPECTS = auto()
-    PRIORITIZED = auto()
-    PLAIN = auto()
-
-
-@dataclass(slots=True)
-class Job(JobRecord):
-    """A job: what readers see of it, and what only the transitions need."""
-
-    max_recoveries: int = 3
-    deaths: int = 0
-    """Deaths of workers that it was the suspect of."""
-    exchange: int = 0
-    """Its lease's token, while it is processing."""
-    place: Place = Place.NOWHERE
-    """Where its id lies in its queue, enqueued or as a ghost."""
-    requests: deque[str] = field(default_factory=lambda: deque[str](maxlen=REQUESTS_REMEMBERED))
-    inboxes: list[str] = field(default_factory=list[str])
-    past: deque[HistoryEntry] = field(default_factory=lambda: deque[HistoryEntry](maxlen=base.HISTORY_LIMIT))
-    log: deque[LogLine] = field(default_factory=lambda: deque[LogLine](maxlen=base.LOG_LIMIT))
-
-    @property
-    def is_ghost(self) -> bool:
-        """Its id lies in its queue though it isn't enqueued."""
-        return self.state is not State.ENQUEUED and self.place is not Place.NOWHERE
-
-
-@dataclass(slots=True)
-class Queue:
-    """A queue. Its jobs run in the order of `Shard.in_order`."""
-
-    paused: bool = False
-    marker: bool = False
-    """Work may be waiting here: whoever takes the marker owes an exchange."""
-    suspects: deque[str] = field(default_factory=deque[str])
-    """Recovered jobs; of them, a worker runs one at a time."""
-    prioritized: Ordered = field(default_factory=Ordered)
-    """Jobs of another priority than 0, ranked by (-priority, when enqueued)."""
-    plain: deque[str] = field(default_factory=deque[str])
-    """Jobs of priority 0."""
-
-    def ids(self) -> Iterator[tuple[Place, str]]:
-        """All ids in it, ghosts too, in the order in which they'd run."""
-        yield from ((Place.SUSPECTS, job_id) for job_id in self.suspects)
-        yield from ((Place.PRIORITIZED, job_id) for job_id in self.prioritized.up_to(-1))
-        yield from ((Place.PLAIN, job_id) for job_id in self.plain)
-        yield from ((Place.PRIORITIZED, job_id) for job_id in self.prioritized.beyond(0))
-
-    def take(self, *, suspects: bool) -> tuple[Place, str] | None:
-        """Take out the first id, which may be a ghost; None if there is none. `suspects`: of them, too."""
-        if suspects and self.suspects:
-            return Place.SUSPECTS, self.suspects.popleft()
-        first = self.prioritized.first_rank()
-        if self.plain and (first is None or first > 0):
-            return Place.PLAIN, self.plain.popleft()
-        if first is not None:
-            return Place.PRIORITIZED, self.prioritized.take()
-        return None
-
-    @property
-    def has_ids(self) -> bool:
-        """Whether anything lies in it, were it ghosts alone."""
-        return bool(self.suspects or self.prioritized or self.plain)
-
-
-@dataclass(slots=True)
-class Worker:
-    """A registered worker."""
-
-    lease_ms: int
-    info: dict[str, object] = field(default_factory=dict[str, object])
-    deadline_ms: int = 0
-    reaping: bool = False
-    command: str = ""
-    nudged: bool = False
-    """Something is there to be read by its next heartbeat."""
-    number: int = 0
-    """Of its last exchange."""
-    results: list[Finished] = field(default_factory=list[Finished])
-    """What its last exchange answered to the finishes."""
-    granted: list[str] = field(default_factory=list[str])
-    """What its last exchange granted."""
-    leases: set[str] = field(default_factory=set[str])
-    suspect: str = ""
-    """The recovered job that it runs; "" for none."""
 
 
 class Shard:
@@ -136,10 +41,19 @@ class Shard:
         self.deletions: dict[str, str] = {}
         """Of those that were deleted by hand, by which request."""
         self.queues: dict[str, Queue] = {}
-        self.lists = {state: Ordered() for state in (State.SCHEDULED, State.RETRYING, *FINAL_STATES)}
+        listed = (State.AWAITING, State.SCHEDULED, State.RETRYING, *FINAL_STATES)
+        self.lists = {state: Ordered() for state in listed}
         """By when they are due, or by when they ended."""
         self.expiring = Ordered()
         """Final jobs with a retention of their own, by when it ends."""
+        self.batches: dict[str, Batch] = {}
+        self.edges: dict[str, dict[str, tuple[Parent, bool]]] = {}
+        """Node → the jobs that wait for it, how, and whether they are on another shard."""
+        self.endings: list[tuple[str, State | None]] = []
+        """Nodes that jobs wait for, and how they have ended (None: removed), for `follow_up` to deal with."""
+        self.moves: dict[str, dict[str, int]] = {}
+        """What is to be added to which counters of which batches."""
+        self.outbox: list[Message] = []
         self.workers: dict[str, Worker] = {}
         self.inboxes: dict[str, list[str]] = {}
         self.totals: Counter[str] = Counter()
@@ -216,16 +130,41 @@ class Shard:
         job.cancel_requested = False
         self.totals[state.value] += 1
         self.lists[state].put(job.id, job.finished_ms)
-        self._tell(job)
-        if retention_ms > 0:
+        self.tell(job.id, job.inboxes)
+        needed = bool(job.batch) or job.id in self.edges
+        if job.batch:
+            self.count_in(job.batch, state.value)
+        if job.id in self.edges:
+            self.endings.append((job.id, state))
+        if retention_ms > 0 or (retention_ms == 0 and needed):
             self.expiring.put(job.id, job.finished_ms + retention_ms)
         elif retention_ms == 0:
-            self.remove(job)
+            self._forget(job, stub=True)
+
+    def count_in(self, batch: str, counter: str) -> None:
+        """Note that one more of a batch's members is what the counter counts."""
+        moves = self.moves.setdefault(batch, {})
+        moves[counter] = moves.get(counter, 0) + 1
+
+    def wait_for_parents(self, job: Job) -> None:
+        """→ `awaiting`."""
+        self._move_to(job, State.AWAITING)
+        self.lists[State.AWAITING].put(job.id, self.now())
 
     def remove(self, job: Job, *, stub: bool = True) -> None:
         """Forget a job; who waits for it is told. The stub keeps a create sent again from reviving it."""
+        batch = self.batches.get(job.batch)
+        if batch is not None and job.id in batch.members:
+            batch.members.remove(job.id)
+            if not job.state.is_final:
+                self.count_in(job.batch, State.CANCELLED.value)
+        if job.id in self.edges:
+            self.endings.append((job.id, None))
+        self._forget(job, stub)
+
+    def _forget(self, job: Job, stub: bool) -> None:
         self._leave(job)
-        self._tell(job)
+        self.tell(job.id, job.inboxes)
         del self.jobs[job.id]
         now = self.now()
         while self.stubs and self.stubs[oldest := next(iter(self.stubs))] <= now:
@@ -254,10 +193,11 @@ class Shard:
             self.expiring.discard(job.id)
             job.due_ms = job.finished_ms = 0
 
-    def _tell(self, job: Job) -> None:
-        for inbox in job.inboxes:
-            self.inboxes.setdefault(inbox, []).append(job.id)
-        job.inboxes.clear()
+    def tell(self, node: str, inboxes: list[str]) -> None:
+        """Tell those that wait for the end of a job or batch."""
+        for inbox in inboxes:
+            self.inboxes.setdefault(inbox, []).append(node)
+        inboxes.clear()
         self._ring()
 
     def record(self, job: Job, event: str, *, worker: str = "", error: bytes = b"") -> None:

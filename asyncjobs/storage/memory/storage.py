@@ -9,6 +9,7 @@ from asyncjobs.clock import Clock, system_clock
 from asyncjobs.errors import OptionError
 from asyncjobs.ids import MAX_SHARDS, shard_of
 from asyncjobs.storage.base import (
+    BatchRecord,
     Cancelled,
     Created,
     Deleted,
@@ -18,8 +19,11 @@ from asyncjobs.storage.base import (
     HistoryEntry,
     JobRecord,
     LogLine,
+    Members,
+    NewBatch,
     NewJob,
     Note,
+    Opened,
     Page,
     QueueRecord,
     ReapReply,
@@ -29,6 +33,7 @@ from asyncjobs.storage.base import (
     Stats,
     WorkerRecord,
 )
+from asyncjobs.storage.memory import batches as batching
 from asyncjobs.storage.memory import by_hand, leases, reading
 from asyncjobs.storage.memory import exchange as exchanging
 from asyncjobs.storage.memory import retention as trimming
@@ -76,7 +81,7 @@ class MemoryStorage:
         created: list[Created] = []
         with self._all_locked():
             for job in jobs:
-                created.append(by_hand.create(self._shard_of(job.id), job))
+                created.append(by_hand.create(self._shard_of(job.id), job, len(self._shards)))
         return created
 
     async def cancel(self, job_id: str, request_id: str) -> Cancelled:
@@ -135,6 +140,52 @@ class MemoryStorage:
         for note in notes:
             with (shard := self._shard_of(note.id)).lock:
                 exchanging.annotate(shard, worker, note)
+
+    # -- batches, and what follows --
+
+    async def open_batches(self, batches: Sequence[NewBatch]) -> Opened:
+        """See `BatchStorage.open_batches`."""
+        with (shard := self._shard_of(batches[0].id)).lock:
+            return batching.open_batches(shard, batches)
+
+    async def commit_batch(self, batch_id: str) -> Opened:
+        """See `BatchStorage.commit_batch`."""
+        with (shard := self._shard_of(batch_id)).lock:
+            return batching.commit_batch(shard, batch_id)
+
+    async def cancel_batch(self, batch_id: str) -> Opened:
+        """See `BatchStorage.cancel_batch`."""
+        with (shard := self._shard_of(batch_id)).lock:
+            return batching.cancel_batch(shard, batch_id)
+
+    async def get_batch(self, batch_id: str) -> BatchRecord | None:
+        """See `BatchStorage.get_batch`."""
+        return await self.watch_batch(batch_id, "")
+
+    async def watch_batch(self, batch_id: str, inbox: str) -> BatchRecord | None:
+        """See `BatchStorage.watch_batch`."""
+        with (shard := self._shard_of(batch_id)).lock:
+            return batching.watch_batch(shard, batch_id, inbox)
+
+    async def members(self, batch_id: str, *, offset: int = 0, limit: int = 50) -> Members:
+        """See `BatchStorage.members`."""
+        with (shard := self._shard_of(batch_id)).lock:
+            return batching.members(shard, batch_id, offset, limit)
+
+    async def batches(self, *, offset: int = 0, limit: int = 50) -> list[BatchRecord]:
+        """See `BatchStorage.batches`."""
+        with self._all_locked():
+            return batching.batches(self._shards, offset, limit)
+
+    async def carry_on(self, shard: int) -> bool:
+        """See `BatchStorage.carry_on`."""
+        with self._all_locked():
+            return batching.carry_on(self._shards, shard)
+
+    async def sweep_batches(self, shard: int) -> None:
+        """See `BatchStorage.sweep_batches`."""
+        with (part := self._shards[shard]).lock:
+            batching.sweep_batches(part)
 
     # -- waiting for a job's end --
 

@@ -57,7 +57,7 @@ class RedisHeartbeatLink:
             reply = self._call("EVALSHA", script.sha, 1, self._shard.tag, *args)
         except redis_errors.NoScriptError:
             reply = self._call("EVAL", script.source, 1, self._shard.tag, *args)
-        now, cancelled, pairs, expired, command = reply
+        now, cancelled, pairs, expired, command, follow_ups = reply
         return HeartbeatReply(
             now_ms=now,
             cancelled=[job.decode() for job in cancelled],
@@ -65,7 +65,7 @@ class RedisHeartbeatLink:
             if pairs is None
             else [(pairs[at].decode(), int(pairs[at + 1])) for at in range(0, len(pairs), 2)],
             expired=bool(expired),
-            follow_ups=False,
+            follow_ups=bool(follow_ups),
             command=command.decode(),
         )
 

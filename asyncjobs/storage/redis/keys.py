@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 
 from asyncjobs.storage import base
-from asyncjobs.storage.base import State
+from asyncjobs.storage.base import On, Parent, State
 
 SCHEMA_VERSION = 1
 
@@ -19,6 +19,14 @@ PATTERNS = {
     "job": ":j:{}",  # hash: fields below
     "history": ":j:{}:h",  # list: unusual transitions
     "log": ":j:{}:l",  # list: what the job logged
+    "continuations": ":j:{}:n",  # zset: jobs that wait for it -> how (see `edge_code`)
+    # batches
+    "batch": ":b:{}",  # hash: its state and counters
+    "members": ":b:{}:m",  # zset: ids of jobs, of nested batches with a ~ before -> their order
+    "batch_continuations": ":b:{}:n",  # zset: jobs that wait for it -> how
+    "batches": ":batches",  # zset: batch -> when last written to (staging), finished or created (see BATCH_…)
+    "follow_ups": ":ops",  # zset: work that any worker carries on (see lib/follow_up) -> since when
+    "outbox": ":outbox",  # hash: word for other shards
     # queues
     "queue": ":q:{}",  # list: ids of enqueued jobs of priority 0
     "priority": ":q:{}:p",  # zset: ids of enqueued jobs of another priority
@@ -27,6 +35,7 @@ PATTERNS = {
     "queues": ":queues",  # hash: queue -> flags ("" or "p" for paused)
     "ghosts": ":ghosts",  # hash: queue -> ids in its lists whose job isn't enqueued there any more
     # lists by state
+    "awaiting": ":awaiting",  # zset: id -> time entered, ms
     "scheduled": ":scheduled",  # zset: id -> due, ms
     "retrying": ":retrying",  # zset: id -> due, ms
     "succeeded": ":succeeded",  # zset: id -> time entered, ms
@@ -72,7 +81,39 @@ FIELDS = {
     "progress_message": "t",
     "ghost_in": "g",  # the queue whose list still has the id though the job isn't enqueued there
     "requests": "f",  # ids of the last requests by hand, 8 characters each
+    "expires": "E",  # it is in the sorted set `expire`
+    "batch": "B",
+    "parents": "P",  # "code parent code parent …", a batch with a ~ before its id
+    "unmet": "U",  # how many of them it still waits for
+    "attached": "A",  # up to which byte of `parents` it has asked to be told
+    "timing": "T",  # "delay due" to be heeded once it has waited for its parents and its batch
+    "continued": "C",  # jobs wait for it
+    "takes_outputs": "I",  # results of parents are handed to it, in fields `O` and the parent's id
 }
+OUTPUT = "O"
+"""What comes before a parent's id in the name of the field that has its result."""
+RECEIPT = "R"
+"""What comes before a parent's id in the name of the field that says that it is on another shard, and hasn't been
+heard of."""
+
+BATCH_FIELDS = {
+    "state": "s",  # a code of a job's state: staging, processing (open), succeeded, failed, cancelled
+    "name": "n",
+    "parent": "p",  # the batch that it is nested in
+    "created": "c",
+    "finished": "f",
+    "total": "t",
+    "nested": "N",
+    "nested_succeeded": "n7",
+    "nested_failed": "n8",
+    "cancel_requested": "y",
+    "inboxes": "i",
+    "continued": "C",
+    "placed": "a",  # members up to here have left `staging`
+    "cancelling": "b",  # members up to here were told that it is cancelled
+}
+"""How many members are in a final state stands in the field that is called like the state's code; how many of
+these were removed since, in `t` and the code."""
 
 WORKER_FIELDS = {
     "info": "info",
@@ -119,6 +160,30 @@ PIECES = 8
 memory for 40 % more of Redis' time on it. Beyond, the time goes on rising and the saving falls; a longer
 value is left whole."""
 
+BATCH_FINISHED = 100_000_000_000_000
+"""Added to the time in the score of a finished batch, so that lists can be told apart by ranges."""
+BATCH_OPEN = 200_000_000_000_000
+"""Added in that of an open one."""
+
+_KINDS = {(On.SUCCEEDED, False): 0, (On.SUCCEEDED, True): 1, (On.FAILED, False): 2, (On.FINISHED, False): 3}
+_KIND_OF = {kind: key for key, kind in _KINDS.items()}
+
+
+def edge_code(parent: Parent, remote: bool) -> int:
+    """How a job waits for a parent: 4 x kind + 2 if it takes its result + 1 if they are on different shards.
+
+    Kinds: 0 until it succeeds, 1 the same but not beyond another end, 2 until it fails, 3 until it ends.
+    """
+    kind = _KINDS[parent.on, parent.cancel and parent.on is On.SUCCEEDED]
+    return 4 * kind + 2 * parent.output + remote
+
+
+def parent_of(code: int, node: str) -> Parent:
+    """The same, read."""
+    on, cancel = _KIND_OF[code // 4]
+    return Parent(node.removeprefix("~"), on, node.startswith("~"), bool(code & 2), cancel)
+
+
 LUA_ENUMS: tuple[type[Enum], ...] = (
     base.Created,
     base.Finished,
@@ -126,6 +191,8 @@ LUA_ENUMS: tuple[type[Enum], ...] = (
     base.Cancelled,
     base.Requeued,
     base.Deleted,
+    base.Follow,
+    base.Opened,
 )
 LUA_CONSTANTS = {
     "STUB": STUB,
@@ -138,6 +205,15 @@ LUA_CONSTANTS = {
     "PIECE": PIECE,
     "PIECES": PIECES,
     "SCHEMA_VERSION": SCHEMA_VERSION,
+    "FOLLOW_LIMIT": base.FOLLOW_LIMIT,
+    "STAGING_MS": base.STAGING_MS,
+    "BATCH_RETENTION_MS": base.BATCH_RETENTION_MS,
+    "BATCH_FINISHED": BATCH_FINISHED,
+    "BATCH_OPEN": BATCH_OPEN,
+    "TRIM_LOOK": base.TRIM_LOOK,
+    "PIN_MS": base.PIN_MS,
+    "OUTPUT": OUTPUT,
+    "RECEIPT": RECEIPT,
 }
 
 

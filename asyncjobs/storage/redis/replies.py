@@ -7,6 +7,8 @@ from typing import Any
 import msgpack
 
 from asyncjobs.storage.base import (
+    BatchRecord,
+    BatchState,
     ExchangeReply,
     Finished,
     Grant,
@@ -14,18 +16,36 @@ from asyncjobs.storage.base import (
     JobRecord,
     LogLine,
     Page,
+    Parent,
     QueueRecord,
     State,
     WorkerRecord,
 )
 from asyncjobs.storage.records import unpack_error
-from asyncjobs.storage.redis.keys import FIELDS, PIECE, PIECES, STATE_OF, STUB
+from asyncjobs.storage.redis.keys import (
+    BATCH_FIELDS,
+    FIELDS,
+    PIECE,
+    PIECES,
+    STATE_OF,
+    STATES,
+    STUB,
+    parent_of,
+)
 
 _F = {name: field.encode() for name, field in FIELDS.items()}
 _STUB = STUB.encode()
 _FINISHED = {str(code.value): code for code in Finished}
 _TIMED = frozenset({State.SCHEDULED, State.RETRYING})
 GRANT_VALUES = 9
+_B = {name: field.encode() for name, field in BATCH_FIELDS.items()}
+_BATCH_STATES = {
+    STATES[State.STAGING].encode(): BatchState.STAGING,
+    STATES[State.PROCESSING].encode(): BatchState.OPEN,
+    STATES[State.SUCCEEDED].encode(): BatchState.SUCCEEDED,
+    STATES[State.FAILED].encode(): BatchState.FAILED,
+    STATES[State.CANCELLED].encode(): BatchState.CANCELLED,
+}
 
 
 def _int(value: bytes) -> int:
@@ -95,7 +115,18 @@ def job_record(job_id: str, flat: list[bytes], score: bytes | None) -> JobRecord
         cancel_requested=_F["cancel_requested"] in fields,
         progress=None if progress is None else _float(progress),
         progress_message=fields.get(_F["progress_message"], b"").decode(errors="replace"),
+        parents=_parents(fields.get(_F["parents"], b"")),
+        unmet=max(number("unmet"), 0),
+        batch=fields.get(_F["batch"], b"").decode(errors="replace"),
     )
+
+
+def _parents(text: bytes) -> tuple[Parent, ...]:
+    words = text.decode(errors="replace").split()
+    try:
+        return tuple(parent_of(int(code), node) for code, node in zip(words[::2], words[1::2], strict=True))
+    except (ValueError, KeyError):
+        return ()
 
 
 def found_record(job_id: str, reply: Any) -> JobRecord | None:
@@ -115,7 +146,7 @@ def page(reply: list[Any]) -> Page:
 
 def exchange_reply(reply: list[Any], exchange: int) -> ExchangeReply:
     """What `exchange` gave."""
-    now, codes, due, claimed, more, dropped, granted = reply
+    now, codes, due, claimed, more, follow_ups, dropped, granted, extras = reply
     grants = [
         Grant(
             granted[at].decode(errors="replace"),
@@ -131,6 +162,8 @@ def exchange_reply(reply: list[Any], exchange: int) -> ExchangeReply:
         )
         for at in range(0, len(granted), GRANT_VALUES)
     ]
+    if extras:
+        _add_extras(grants, extras)
     return ExchangeReply(
         now_ms=now,
         results=[_FINISHED[code] for code in codes.decode()],
@@ -138,8 +171,47 @@ def exchange_reply(reply: list[Any], exchange: int) -> ExchangeReply:
         next_due_ms=int(due) if due else None,
         due_claimed=bool(claimed),
         more=bool(more),
-        follow_ups=False,
+        follow_ups=bool(follow_ups),
         dropped=dropped.decode(errors="replace").split(),
+    )
+
+
+def _add_extras(grants: list[Grant], extras: list[Any]) -> None:
+    """What is only told of members of batches and of continuations."""
+    by_id = {grant.id: grant for grant in grants}
+    for at in range(0, len(extras), 3):
+        grant = by_id[extras[at].decode(errors="replace")]
+        grant.batch = extras[at + 1].decode(errors="replace")
+        flat = extras[at + 2]
+        if flat is not None:
+            grant.outputs = {flat[n].decode(): flat[n + 1] for n in range(0, len(flat), 2)}
+
+
+def batch_record(batch_id: str, flat: list[bytes]) -> BatchRecord | None:
+    """A batch from its hash; None of one that is not there, or is being removed."""
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    state = _BATCH_STATES.get(fields.get(_B["state"], b""))
+    if state is None:
+        return None
+
+    def number(name: bytes) -> int:
+        return _int(fields.get(name, b"0"))
+
+    return BatchRecord(
+        id=batch_id,
+        name=fields.get(_B["name"], b"").decode(errors="replace"),
+        state=state,
+        parent=fields.get(_B["parent"], b"").decode(errors="replace"),
+        created_ms=number(_B["created"]),
+        finished_ms=number(_B["finished"]),
+        total=number(_B["total"]),
+        succeeded=number(STATES[State.SUCCEEDED].encode()),
+        failed=number(STATES[State.FAILED].encode()),
+        cancelled=number(STATES[State.CANCELLED].encode()),
+        nested=number(_B["nested"]),
+        nested_succeeded=number(_B["nested_succeeded"]),
+        nested_failed=number(_B["nested_failed"]),
+        cancel_requested=_B["cancel_requested"] in fields,
     )
 
 

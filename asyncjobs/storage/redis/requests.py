@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from asyncjobs.storage.base import Finish, NewJob, Outcome
+from asyncjobs.ids import shard_of
+from asyncjobs.storage.base import Finish, NewJob, Outcome, Parent
 from asyncjobs.storage.redis.connection import EncodableArg
-from asyncjobs.storage.redis.keys import FIELDS, pieces
+from asyncjobs.storage.redis.keys import FIELDS, edge_code, pieces
 
 _PAYLOAD, _NAME, _OPTIONS = FIELDS["payload"], FIELDS["name"], FIELDS["options"]
+_BATCH, _PARENTS = FIELDS["batch"], FIELDS["parents"]
 _MAX_RECOVERIES, _RESULT, _DROPPED = FIELDS["max_recoveries"], FIELDS["result"], FIELDS["result_dropped"]
 
 
-def add_job(args: list[EncodableArg], job: NewJob) -> None:
+def add_job(args: list[EncodableArg], job: NewJob, shards: int) -> None:
     """Add what `create` is to know of one job."""
     fields: list[EncodableArg] = [_NAME, job.name]
     if job.payload:
@@ -19,9 +21,30 @@ def add_job(args: list[EncodableArg], job: NewJob) -> None:
         fields += (_OPTIONS, job.options)
     if job.max_recoveries != 3:
         fields += (_MAX_RECOVERIES, job.max_recoveries)
-    plain = not (job.priority or job.delay_ms or job.due_ms)
-    timing = "" if plain else f"{job.priority} {job.delay_ms} {job.due_ms}"
+    timing = ""
+    if job.priority or job.delay_ms or job.due_ms:
+        timing = f"{job.priority} {job.delay_ms} {job.due_ms}"
+    if job.parents or job.batch:
+        timing = f"{job.priority} {job.delay_ms} {job.due_ms} {job.batch or '-'}"
+        fields += _links(job, shards)
     args += (job.id, job.queue, timing, len(fields), *fields)
+
+
+def node_of(parent: Parent) -> str:
+    """What a parent is called in Redis: a job's id, or a batch's with a ~ before it."""
+    return f"~{parent.id}" if parent.batch else parent.id
+
+
+def _links(job: NewJob, shards: int) -> list[EncodableArg]:
+    fields: list[EncodableArg] = [_BATCH, job.batch] if job.batch else []
+    if job.parents:
+        own = shard_of(job.id, shards)
+        edges = (
+            f"{edge_code(parent, shard_of(parent.id, shards) != own)} {node_of(parent)}"
+            for parent in job.parents
+        )
+        fields += (_PARENTS, " ".join(edges))
+    return fields
 
 
 def add_finish(args: list[EncodableArg], finish: Finish) -> None:

@@ -1,7 +1,7 @@
 """The Lua scripts: loading, includes, and the names they may use.
 
 A script is `lua/NAME.lua`. A line `-- @include NAME` puts `lua/lib/NAME.lua` in its place, once. The names
-`K.…`, `F.…`, `W.…`, `M.…`, `S.…`, the enums and constants of `keys.py`, and `A.…` (this script's own
+`K.…`, `F.…`, `W.…`, `M.…`, `B.…`, `S.…`, the enums and constants of `keys.py`, and `A.…` (this script's own
 arguments, as declared below) become literals here; one that isn't declared is an error at import, and so is
 a declared argument that a script never reads.
 """
@@ -18,7 +18,7 @@ from asyncjobs.storage.redis import keys
 _LUA = resources.files("asyncjobs.storage.redis") / "lua"
 _INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
 _KEY = re.compile(r"\bK\.(\w+)(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\))?")
-_NAME = re.compile(r"\b([FWMSA])\.(\w+)")
+_NAME = re.compile(r"\b([FWMSAB])\.(\w+)")
 _ENUMS = {enum.__name__: enum for enum in keys.LUA_ENUMS}
 _ENUM = re.compile(rf"\b({'|'.join(_ENUMS)})\.(\w+)")
 _CONSTANT = re.compile(rf"\b({'|'.join(keys.LUA_CONSTANTS)})\b")
@@ -75,6 +75,7 @@ def assemble(source: str, arguments: tuple[str, ...], where: str) -> str:
             "F": keys.FIELDS,
             "W": keys.WORKER_FIELDS,
             "M": keys.META_FIELDS,
+            "B": keys.BATCH_FIELDS,
             "S": {state.value: code for state, code in keys.STATES.items()},
         }[kind]
         if word not in table:
@@ -137,6 +138,17 @@ EXCHANGE = Script(
     *("succeeded_ms", "failed_ms", "cancelled_ms", "max_jobs", "rest"),
 )
 REAP = Script("reap", "now", "worker", "limit")
+OPEN_BATCHES = Script("open_batches", "now", "rest")
+COMMIT_BATCH = Script("commit_batch", "now", "id")
+CANCEL_BATCH = Script("cancel_batch", "now", "id")
+GET_BATCH = Script("get_batch", "id", "inbox")
+MEMBERS = Script("members", "id", "offset", "limit")
+BATCHES = Script("batches", "offset", "limit")
+CARRY_ON = Script("carry_on", "now")
+ATTACH = Script("attach", "now", "node", "id", "code")
+HEAR = Script("hear", "now", "id", "node", "ending", "has_output", "output")
+ACKNOWLEDGE = Script("acknowledge", "rest")
+SWEEP_BATCHES = Script("sweep_batches", "now")
 COMMAND = Script("command", "worker", "command")
 PAUSE = Script("pause", "queue", "paused")
 PURGE = Script("purge", "now", "queue", "limit")

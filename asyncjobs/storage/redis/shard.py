@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from redis import exceptions as redis_errors
 
 from asyncjobs.clock import Clock
-from asyncjobs.errors import NotReplicated
+from asyncjobs.errors import NotReplicated, StorageError
 from asyncjobs.storage.redis.connection import (
     RETRY_DELAYS,
     EncodableArg,
@@ -27,6 +29,9 @@ logger = logging.getLogger("asyncjobs.redis")
 
 MAX_CALLS = 50
 """Requests under way at once on one shard, those that block apart."""
+
+
+FOLLOW_UP = "asyncjobs follow-up"
 
 
 class Shard:
@@ -103,6 +108,24 @@ class Shard:
         task = asyncio.get_running_loop().create_task(carry_out(), name=f"asyncjobs {script.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def follow_up(self, carry_on: Callable[[int], Awaitable[bool]]) -> None:
+        """Carry on what a script was too short for, beside everything else. Workers do so if this can't."""
+
+        async def carry_on_all() -> None:
+            with contextlib.suppress(StorageError):
+                while await carry_on(self.number):
+                    pass
+
+        if not any(task.get_name() == FOLLOW_UP for task in self._tasks):
+            task = asyncio.get_running_loop().create_task(carry_on_all(), name=FOLLOW_UP)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """Wait for what was begun here and isn't over."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _replicated(self, replicas: int) -> None:
         """Wait until replicas have what the master had when it answered last. Raises `NotReplicated`."""

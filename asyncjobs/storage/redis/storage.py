@@ -31,6 +31,7 @@ from asyncjobs.storage.base import (
     WorkerRecord,
 )
 from asyncjobs.storage.redis import replies, scripts
+from asyncjobs.storage.redis.batches import RedisBatches
 from asyncjobs.storage.redis.connection import EncodableArg
 from asyncjobs.storage.redis.gather import merge_pages, merge_queues, merge_workers
 from asyncjobs.storage.redis.group import Done, GroupCommit
@@ -50,7 +51,7 @@ SHORTEST_WAIT = 0.01
 """Seconds. To a blocking command a time-out of 0 means for ever, and Redis 6.2 rounds 1 ms down to it."""
 
 
-class RedisStorage:
+class RedisStorage(RedisBatches):
     """A namespace in Redis.
 
     `shards`: over how many hash tags it is spread (more than 1 only for Redis Cluster). `clock`: a test's own
@@ -111,6 +112,7 @@ class RedisStorage:
         for group in self._creates:
             await group.close()
         for shard in self._shards:
+            await shard.settle()
             await shard.close()
         await self._pools.close()
 
@@ -123,16 +125,21 @@ class RedisStorage:
         def depart(jobs: list[NewJob], done: Done[Created | None]) -> None:
             args: list[EncodableArg] = [shard.now()]
             for job in jobs:
-                add_job(args, job)
+                add_job(args, job, self._shard_count)
 
             def on_reply(reply: Any) -> None:
-                done(reply if isinstance(reply, Exception) else [_CREATED[code] for code in reply])
+                if isinstance(reply, Exception):
+                    done(reply)
+                    return
+                if reply.endswith(b"+"):
+                    shard.follow_up(self.carry_on)
+                done([_CREATED[code] for code in reply.removesuffix(b"+")])
 
             shard.start(scripts.CREATE, args, on_reply, self._replicas)
 
         return GroupCommit(
             depart,
-            lambda job: len(job.payload) + 100,
+            lambda job: len(job.payload) + 100 + 200 * len(job.parents),
             max_items=GROUP_JOBS,
             max_bytes=GROUP_BYTES,
             patience=self._patience,
@@ -361,24 +368,25 @@ class RedisStorage:
     async def stats(self) -> Stats:
         """See `Storage.stats`."""
         counts = dict.fromkeys(_COUNTED, 0)
-        counts |= {State.AWAITING: 0, State.THROTTLED: 0}
+        counts[State.THROTTLED] = follow_ups = 0
         totals: dict[str, int] = dict.fromkeys(_TOTALS, 0)
         now = 0
         for shard in self._shards:
             reply = await shard.run(scripts.STATS, shard.now())
             now = max(now, reply[0])
-            for state, count in zip(_COUNTED, reply[1:8], strict=True):
+            for state, count in zip(_COUNTED, reply[1:9], strict=True):
                 counts[state] += count
-            flat = reply[8]
+            follow_ups += reply[9]
+            flat = reply[10]
             for name, total in zip(flat[::2], flat[1::2], strict=True):
                 totals[name.decode()] = totals.get(name.decode(), 0) + int(total)
-        return Stats(now, counts, totals, await self.queues(), len(await self.workers()))
+        return Stats(now, counts, totals, await self.queues(), len(await self.workers()), follow_ups)
 
 
 _CREATED: dict[int, Created | None] = {ord(str(code.value)): code for code in Created} | {ord("!"): None}
 _COUNTED = (
     *(State.ENQUEUED, State.PROCESSING, State.SCHEDULED, State.RETRYING),
-    *(State.SUCCEEDED, State.FAILED, State.CANCELLED),
+    *(State.SUCCEEDED, State.FAILED, State.CANCELLED, State.AWAITING),
 )
-_LISTED = frozenset({State.SCHEDULED, State.RETRYING, State.SUCCEEDED, State.FAILED, State.CANCELLED})
+_LISTED = frozenset(_COUNTED) - {State.ENQUEUED, State.PROCESSING}
 _TOTALS = ("succeeded", "failed", "cancelled", "retried", "recovered", "trimmed")

@@ -2,6 +2,7 @@
 -- KEYS: t. ARGV: now, state, limit. Reply: {how many, 1 if more are there}. O(limit · log n).
 -- @include now
 -- @include delete_job
+-- @include conclude
 -- @include list_of
 redis.call('HDEL', K.meta, '-')
 local list = list_of(A.state)
@@ -14,4 +15,5 @@ for _, id in ipairs(ids) do
   end
   redis.call('ZREM', list, id)
 end
+conclude({})
 return { deleted, redis.call('ZCARD', list) > 0 and 1 or 0 }

@@ -1,15 +1,18 @@
 -- create: makes jobs, enqueued or scheduled. An id that exists is left as it is.
 -- KEYS: t. ARGV: now, then for each job: id, queue, timing, n, and n fields and values.
---   timing: "" (enqueued now, priority 0) or "priority delay due".
--- Reply: a digit (Created) for each job; "!" where its queue's key can't take it, and then nothing of it is kept.
--- Cost: O(jobs), O(log n) for those with a priority or a due time.
+--   timing: "" (enqueued now, priority 0), "priority delay due", or for a job with parents or a batch that and the
+--   batch, "-" for none.
+-- Reply: a digit (Created) for each job, "!" where its queue's key can't take it, and then nothing of it is kept; and a
+-- "+" at the end if there are follow-ups. Cost: O(jobs + parents), O(log n) for those with a priority, a due time, parents or a batch.
 -- A full Redis refuses the first HSET, before anything is written; once a write is done, it lets the rest through.
 -- @include now
 -- @include wake
 -- @include place
 -- @include due
+-- @include create_linked
+-- @include conclude
 local call = redis.call
-local codes, queues, tails, earliest = {}, {}, {}, nil
+local codes, queues, tails, earliest, linked = {}, {}, {}, nil, false
 
 local function tail_of(queue)
   local tail = tails[queue]
@@ -42,14 +45,20 @@ while i <= n do
       tail.ids[#tail.ids + 1] = id
       tail.at[#tail.at + 1] = at
     else
-      local priority, delay, due = string.match(timing, '^(%S+) (%S+) (%S+)$')
-      due = math.max(now + delay, tonumber(due))
-      local state = due > now and S.scheduled or S.enqueued
-      call('HSET', job, F.state, state, F.created, now, F.queue, queue, unpack(ARGV, first, last))
-      if priority ~= '0' then
-        call('HSET', job, F.priority, priority)
+      local priority, delay, due, batch = string.match(timing, '^(%S+) (%S+) (%S+) ?(%S*)$')
+      local ready = batch == ''
+      if ready then
+        due = math.max(now + delay, tonumber(due))
+        local state = due > now and S.scheduled or S.enqueued
+        call('HSET', job, F.state, state, F.created, now, F.queue, queue, unpack(ARGV, first, last))
+        if priority ~= '0' then
+          call('HSET', job, F.priority, priority)
+        end
       end
-      if due > now then
+      if not ready then
+        codes[at] = create_linked(id, queue, priority, delay, due, batch, first, last)
+        linked = true
+      elseif due > now then
         call('HSET', job, F.enqueued, 0)
         earliest = earliest or earliest_due()
         if type(redis.pcall('ZADD', K.scheduled, due, id)) == 'table' then
@@ -89,4 +98,8 @@ for _, queue in ipairs(queues) do
     wake(queue)
   end
 end
-return table.concat(codes)
+if linked then
+  join_all()
+  conclude({})
+end
+return table.concat(codes) .. (follow.put_off and '+' or '')

@@ -4,8 +4,9 @@
 --   id, exchange, how ("0" = succeeded, or "outcome delay retention"), n, n result fields and values,
 --   and the packed error where how isn't "0".
 -- Reply: {now, a digit (Finished) for each finish, next due or "", 1 if that is this worker's, 1 if more,
---   dropped ids with spaces between, {nine values for each grant (see lib/grant)}}; error GONE or STALE.
--- Cost: O(finishes + grants + queues), O(log n) each for the sorted sets.
+--   1 if there are follow-ups, dropped ids with spaces between, {nine values for each grant (see lib/grant)}, {three
+--   values for each that has more}}; error GONE or STALE.
+-- Cost: O(finishes + grants + queues + what follows, bounded), O(log n) each for the sorted sets.
 -- Begins with a removing command, which a full Redis allows, so that all that follows is allowed too.
 -- @include now
 -- @include bump
@@ -14,6 +15,7 @@
 -- @include remove
 -- @include tell
 -- @include promote_due
+-- @include follow_up
 -- @include finish
 -- @include skip
 -- @include grant
@@ -32,11 +34,13 @@ if number < last then
 end
 
 local counts, lists, suspect, codes, touched, more = {}, {}, me[3] or nil, nil, {}, false
+follow.counts, follow.queues = counts, touched
 if number > last then
   for queue in string.gmatch(A.popped, '%S+') do
     touched[queue] = true
   end
   codes, suspect = finish_all(counts, lists, touched, suspect)
+  follow_up()
 end
 
 local grants, dropped = {}, {}
@@ -65,6 +69,7 @@ else
     end
   end
 end
+follow_up()
 for queue in pairs(touched) do
   wake(queue)
 end
@@ -97,4 +102,5 @@ else
     end
   end
 end
-return { now, codes, due, claimed, more and 1 or 0, table.concat(dropped, ' '), grants }
+return { now, codes, due, claimed, more and 1 or 0, follow.put_off and 1 or 0, table.concat(dropped, ' '), grants,
+  extras }

@@ -1,6 +1,6 @@
 -- heartbeat: renews a worker's lease and tells it what it must know.
 -- KEYS: t. ARGV: now, worker, held (leases it thinks it has), info or "".
--- Reply: {now, cancelled ids, false or {id, exchange, …} of its leases, expired, command}, or error GONE.
+-- Reply: {now, cancelled ids, false or {id, exchange, …} of its leases, expired, command, 1 if there are follow-ups}, or error GONE.
 -- O(its cancels), and O(its leases) where the number differs.
 -- @include now
 -- @include alive
@@ -27,4 +27,5 @@ local expired = 0
 if now >= hold and #redis.call('ZRANGEBYSCORE', K.workers, '-inf', now, 'LIMIT', 0, 1) > 0 then
   expired = 1
 end
-return { now, redis.call('SMEMBERS', K.cancels(A.worker)), held, expired, row[3] or '' }
+return { now, redis.call('SMEMBERS', K.cancels(A.worker)), held, expired, row[3] or '',
+  redis.call('EXISTS', K.follow_ups) }

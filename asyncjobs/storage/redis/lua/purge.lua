@@ -2,6 +2,7 @@
 -- KEYS: t. ARGV: now, queue, limit. Reply: {how many, 1 if ids are left}. O(limit · log n).
 -- @include now
 -- @include delete_job
+-- @include conclude
 -- @include skip
 redis.call('HDEL', K.meta, '-')
 local left, deleted = tonumber(A.limit), 0
@@ -9,12 +10,13 @@ local left, deleted = tonumber(A.limit), 0
 local function drop(ids)
   for _, id in ipairs(ids or {}) do
     left = left - 1
-    local row = redis.pcall('HMGET', K.job(id), F.state, F.queue, F.inboxes)
+    local row = redis.pcall('HMGET', K.job(id), F.state, F.queue, F.inboxes, F.batch, F.continued)
     if row[1] == S.enqueued and row[2] == A.queue then
       if row[3] then
-        tell(id, row[3])
+        tell(K.job(id), id, row[3])
       end
       remove(id, true)
+      gone(id, row[1], row[4], row[5])
       deleted = deleted + 1
     else
       skip(id, A.queue, row)
@@ -38,4 +40,5 @@ if left > 0 then
 end
 drop_prior('+inf')
 forget_ghosts(A.queue)
+conclude({})
 return { deleted, redis.call('EXISTS', K.queue(A.queue), K.priority(A.queue), K.suspects(A.queue)) > 0 and 1 or 0 }

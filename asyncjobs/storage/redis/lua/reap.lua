@@ -8,6 +8,7 @@
 -- @include bump
 -- @include tell
 -- @include drop_worker
+-- @include conclude
 redis.call('HDEL', K.meta, '-')
 local dead = A.worker
 if dead == '' then
@@ -31,7 +32,7 @@ local recovered, failed, cancelled = {}, {}, {}
 for _, id in ipairs(ids) do
   local job = K.job(id)
   local row = redis.pcall('HMGET', job, F.state, F.worker, F.cancel_requested, F.queue, F.deaths, F.max_recoveries,
-    F.inboxes, F.attempt)
+    F.inboxes, F.attempt, F.batch, F.continued)
   if row[1] == S.processing and row[2] == dead then
     local greatest, deaths = tonumber(row[6]) or 3, tonumber(row[5]) or 0
     if id == suspect then
@@ -60,13 +61,16 @@ for _, id in ipairs(ids) do
       wake(row[4])
       recovered[#recovered + 1] = id
     end
-    if row[7] and (row[3] or deaths >= greatest or not row[4]) then
-      tell(id, row[7])
+    if row[3] or deaths >= greatest or not row[4] then
+      if row[7] then
+        tell(job, id, row[7])
+      end
+      ended(id, row[3] and S.cancelled or S.failed, row[9], row[10])
     end
   end
   redis.call('SREM', K.held(dead), id)
 end
-bump({
+conclude({
   recovered = #recovered > 0 and #recovered or nil,
   failed = #failed > 0 and #failed or nil,
   cancelled = #cancelled > 0 and #cancelled or nil,

@@ -6,8 +6,9 @@
 -- @include place
 -- @include history
 -- @include wake
+-- @include follow_up
 local job = K.job(A.id)
-local row = redis.call('HMGET', job, F.state, F.queue, F.priority, F.requests, F.attempt, F.ghost_in, F.result)
+local row = redis.call('HMGET', job, F.state, F.queue, F.priority, F.requests, F.attempt, F.ghost_in, F.result, F.batch)
 local state = row[1]
 if not state or state == STUB then
   return Requeued.MISSING
@@ -24,8 +25,11 @@ if row[6] ~= row[2] and not place(A.id, row[2] or '', row[3], now) then
   return redis.error_reply('BROKEN queue ' .. (row[2] or '(none)') .. ' takes no jobs: its key holds something else')
 end
 leave_list(A.id, state)
+if row[8] then
+  reopen_batch(row[8], state, 1)
+end
 redis.call('HDEL', job, F.failures, F.recoveries, F.deaths, F.result_dropped, F.cancel_requested, F.progress,
-  F.progress_message, F.ghost_in, F.result)
+  F.progress_message, F.ghost_in, F.result, F.expires)
 if row[7] then
   for piece = 1, PIECES - 1 do
     redis.call('HDEL', job, F.result .. piece)

@@ -1,6 +1,6 @@
 -- stats: counts of jobs by state, and totals.
--- KEYS: t. ARGV: now. Reply: {now, enqueued, processing, scheduled, retrying, succeeded, failed, cancelled,
---   {total names and values}}. O(queues + workers).
+-- KEYS: t. ARGV: now. Reply: {now, enqueued, processing, scheduled, retrying, succeeded, failed, cancelled, awaiting,
+--   follow-ups, {total names and values}}. O(queues + workers).
 -- @include now
 -- @include queue_row
 local enqueued, processing = 0, 0
@@ -13,5 +13,6 @@ end
 return {
   now, enqueued, processing, redis.call('ZCARD', K.scheduled), redis.call('ZCARD', K.retrying),
   redis.call('ZCARD', K.succeeded), redis.call('ZCARD', K.failed), redis.call('ZCARD', K.cancelled),
+  redis.call('ZCARD', K.awaiting), redis.call('ZCARD', K.follow_ups),
   redis.call('HGETALL', K.stats),
 }

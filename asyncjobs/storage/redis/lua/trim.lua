@@ -9,14 +9,19 @@ redis.call('HDEL', K.meta, '-')
 local left, total, more = tonumber(A.limit), 0, false
 local expired = redis.call('ZRANGEBYSCORE', K.expire, '-inf', now, 'LIMIT', 0, left)
 for _, id in ipairs(expired) do
-  local list = list_of(redis.call('HGET', K.job(id), F.state))
-  local ended = list and redis.call('ZSCORE', list, id)
-  if ended then
-    remove(id, ended + STUB_MS > now)
-    redis.call('ZREM', list, id)
-    total = total + 1
+  local state = redis.call('HGET', K.job(id), F.state)
+  local list = list_of(state)
+  local at = list and redis.call('ZSCORE', list, id)
+  local row = trim_row(id)
+  if at and is_needed(row, state) then
+    redis.call('ZADD', K.expire, now + PIN_MS, id)
+  else
+    if at then
+      drop_ended(id, at, list, state, row)
+      total = total + 1
+    end
+    redis.call('ZREM', K.expire, id)
   end
-  redis.call('ZREM', K.expire, id)
 end
 more = #expired == left
 left = left - #expired

@@ -1,10 +1,12 @@
--- delete_job(id): takes a job that isn't running out of wherever it is, and leaves a stub; a Deleted code. O(log n).
+-- delete_job(id): takes a job that isn't running out of wherever it is, and leaves a stub; a Deleted code.
+-- To be followed by conclude. O(log n).
 -- @include unplace
 -- @include leave_list
 -- @include remove
 -- @include tell
+-- @include gone
 local function delete_job(id)
-  local row = redis.call('HMGET', K.job(id), F.state, F.queue, F.priority, F.inboxes)
+  local row = redis.call('HMGET', K.job(id), F.state, F.queue, F.priority, F.inboxes, F.batch, F.continued, F.parents)
   local state = row[1]
   if not state or state == STUB then
     return Deleted.MISSING
@@ -15,8 +17,12 @@ local function delete_job(id)
   unplace(id, state, row[2], row[3])
   leave_list(id, state)
   if row[4] then
-    tell(id, row[4])
+    tell(K.job(id), id, row[4])
+  end
+  if row[7] and (state == S.awaiting or state == S.staging) then
+    detach(id, row[7], FOLLOW_LIMIT)
   end
   remove(id, true)
+  gone(id, state, row[5], row[6])
   return Deleted.DELETED
 end

@@ -1,12 +1,26 @@
 -- fetch(grants, dropped, touched, suspect): leases up to A.slots jobs of the queues named, in their order, and puts
 -- back the marker of each that still has jobs (suspects count if one of them was granted or released just now). The
 -- ids, the worker's suspect, and whether the bound on skipping was reached. O(grants + queues + skipped), O(log n) for those with a priority.
+-- @include cancel_job
 local function fetch(grants, dropped, touched, suspect)
   local call = redis.call
   local slots, skips, granted = tonumber(A.slots), SKIP_LIMIT, {}
 
+  local called_off = {}
+  local function is_called_off(batch)
+    if called_off[batch] == nil then
+      called_off[batch] = call('HEXISTS', K.batch(batch), B.cancel_requested) == 1
+    end
+    return called_off[batch]
+  end
+
   local function take(id, queue)
     local row = read_job(id)
+    if row[1] == S.enqueued and row[2] == queue and row[13] and is_called_off(row[13]) then
+      skips = skips - 1
+      end_cancelled(id)
+      return false
+    end
     if row[1] == S.enqueued and row[2] == queue then
       local attempt = (tonumber(row[5]) or 0) + 1
       call('HSET', K.job(id), F.state, S.processing, F.worker, A.worker, F.exchange, A.number, F.started, now,

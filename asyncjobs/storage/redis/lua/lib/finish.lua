@@ -74,16 +74,18 @@ local function finish_all(counts, lists, touched, suspect)
     if state then
       call('HSET', job, F.state, state)
       if row[5] then
-        tell(id, row[5])
+        tell(job, id, row[5])
       end
-      if retention == 0 then
+      if retention == 0 and not row[9] and not row[10] then
         remove(id, true)
       else
         enter(state, id)
-        if retention > 0 then
+        if retention >= 0 then
           call('ZADD', K.expire, now + retention, id)
+          call('HSET', job, F.expires, '1')
         end
       end
+      ended(id, state, row[9], row[10])
     end
   end
 
@@ -93,7 +95,7 @@ local function finish_all(counts, lists, touched, suspect)
     local first, last = i + 4, i + 3 + n
     local job = K.job(id)
     local row = pcall('HMGET', job, F.state, F.worker, F.exchange, F.cancel_requested, F.inboxes, F.attempt, F.queue,
-      F.priority)
+      F.priority, F.batch, F.continued)
     if row[1] == S.processing and row[2] == A.worker and row[3] == exchange then
       codes[#codes + 1] = Finished.DONE
       done[#done + 1] = id
@@ -102,7 +104,10 @@ local function finish_all(counts, lists, touched, suspect)
         enter(S.succeeded, id)
         count('succeeded')
         if row[5] then
-          tell(id, row[5])
+          tell(job, id, row[5])
+        end
+        if row[9] or row[10] then
+          ended(id, S.succeeded, row[9], row[10])
         end
       else
         if n > 0 then

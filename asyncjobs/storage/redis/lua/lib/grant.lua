@@ -1,8 +1,10 @@
 -- read_job(id), add_grant(grants, id, row, attempt): what a worker must know to run a job, nine values:
--- id, name, queue, payload, options, attempt, failures, recoveries, when it was enqueued. O(1).
+-- id, name, queue, payload, options, attempt, failures, recoveries, when it was enqueued. O(1). Of one that is a member
+-- of a batch or takes results of its parents, `extras` tells three more: id, batch or "", {parent, result, …}. O(fields).
+local extras = {}
 local function read_job(id)
   return redis.pcall('HMGET', K.job(id), F.state, F.queue, F.name, F.payload, F.attempt, F.options, F.failures,
-    F.recoveries, F.enqueued, F.worker, F.exchange, F.created)
+    F.recoveries, F.enqueued, F.worker, F.exchange, F.created, F.batch, F.takes_outputs)
 end
 
 local function add_grant(grants, id, row, attempt)
@@ -21,4 +23,18 @@ local function add_grant(grants, id, row, attempt)
   grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = id, row[3] or '', row[2], payload
   grants[n + 5], grants[n + 6], grants[n + 7] = row[6] or '', attempt, row[7] or '0'
   grants[n + 8], grants[n + 9] = row[8] or '0', row[9] or row[12] or '0'
+  if row[13] or row[14] then
+    local outputs = false
+    if row[14] then
+      outputs = {}
+      local flat = redis.call('HGETALL', K.job(id))
+      for at = 1, #flat, 2 do
+        if string.sub(flat[at], 1, 1) == OUTPUT then
+          outputs[#outputs + 1] = string.sub(flat[at], 2)
+          outputs[#outputs + 1] = flat[at + 1]
+        end
+      end
+    end
+    extras[#extras + 1], extras[#extras + 2], extras[#extras + 3] = id, row[13] or '', outputs
+  end
 end

@@ -3,6 +3,7 @@ local function list_of(state)
   if state == S.succeeded then return K.succeeded end
   if state == S.failed then return K.failed end
   if state == S.cancelled then return K.cancelled end
+  if state == S.awaiting then return K.awaiting end
   if state == S.scheduled then return K.scheduled end
   if state == S.retrying then return K.retrying end
   return nil

@@ -19,6 +19,7 @@ local function promote_due(key, state, touched, dropped)
         redis.call('HSET', K.job(id), F.state, S.failed)
         redis.call('ZADD', K.failed, now, id)
         add_history(id, 'failed', nil, nil, cmsgpack.pack({ 'BrokenRecord', 'its record names no queue that takes it', '' }))
+        ended(id, S.failed, redis.call('HGET', K.job(id), F.batch), redis.call('HGET', K.job(id), F.continued))
       end
     end
   end

@@ -1,26 +1,23 @@
 -- trim_list(list, state, age, max_jobs, limit): removes a list's jobs over its number, then over its age; how
 -- many, and whether more are left. Jobs with an expiry of their own are passed over by age: a cursor remembers
 -- up to where that was seen, so they aren't looked at again and again. O(limit).
--- @include remove
+-- What is still needed (see drop_ended) stays, and is looked at again later.
+-- @include drop_ended
 local function trim_list(list, state, age, max_jobs, limit)
   local removed = 0
-  local function drop(id, at, own)
-    remove(id, tonumber(at) + STUB_MS > now)
-    redis.call('ZREM', list, id)
-    if own then
-      redis.call('ZREM', K.expire, id)
-    end
-    removed = removed + 1
-  end
 
   local over = redis.call('ZCARD', list) - max_jobs
   if over > 0 then
-    local rows = redis.call('ZRANGE', list, 0, math.min(over, limit) - 1, 'WITHSCORES')
+    local rows = redis.call('ZRANGE', list, 0, math.min(over, limit + TRIM_LOOK) - 1, 'WITHSCORES')
     for at = 1, #rows, 2 do
-      drop(rows[at], rows[at + 1], true)
+      local row = trim_row(rows[at])
+      if removed < limit and not is_needed(row, state) then
+        drop_ended(rows[at], rows[at + 1], list, state, row)
+        removed = removed + 1
+      end
     end
     if over > limit then
-      return removed, true
+      return removed, removed > 0
     end
   end
 
@@ -34,10 +31,16 @@ local function trim_list(list, state, age, max_jobs, limit)
   local rows = redis.call('ZRANGEBYSCORE', list, cursor, horizon, 'WITHSCORES', 'LIMIT', 0, 100)
   local kept
   for at = 1, #rows, 2 do
-    if redis.call('ZSCORE', K.expire, rows[at]) then
+    local row = trim_row(rows[at])
+    if row[3] then
+      kept = rows[at + 1]
+    elseif is_needed(row, state) then
+      redis.call('ZADD', K.expire, now + PIN_MS, rows[at])
+      redis.call('HSET', K.job(rows[at]), F.expires, '1')
       kept = rows[at + 1]
     elseif removed < limit then
-      drop(rows[at], rows[at + 1], false)
+      drop_ended(rows[at], rows[at + 1], list, state, row)
+      removed = removed + 1
     else
       if kept then
         redis.call('HSET', K.meta, field, kept)

@@ -3,6 +3,8 @@
 local function unplace(id, state, queue, priority)
   if state == S.scheduled then
     redis.call('ZREM', K.scheduled, id)
+  elseif state == S.awaiting then
+    redis.call('ZREM', K.awaiting, id)
   elseif state == S.retrying then
     redis.call('ZREM', K.retrying, id)
   elseif state == S.enqueued then

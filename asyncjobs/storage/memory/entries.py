@@ -1,0 +1,175 @@
+"""What a shard in memory holds: jobs, batches, queues, workers, as plain data."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from asyncjobs.storage import base
+from asyncjobs.storage.base import (
+    BatchState,
+    Finished,
+    HistoryEntry,
+    JobRecord,
+    LogLine,
+    NewJob,
+    Parent,
+    State,
+)
+from asyncjobs.storage.memory.ordered import Ordered
+
+REQUESTS_REMEMBERED = 4
+"""How many requests by hand a job remembers, to answer one that is sent again."""
+
+
+class Place(Enum):
+    """Where in its queue a job's id lies."""
+
+    NOWHERE = auto()
+    SUSPECTS = auto()
+    PRIORITIZED = auto()
+    PLAIN = auto()
+
+
+@dataclass(slots=True)
+class Job(JobRecord):
+    """A job: what readers see of it, and what only the transitions need."""
+
+    max_recoveries: int = 3
+    deaths: int = 0
+    """Deaths of workers that it was the suspect of."""
+    exchange: int = 0
+    """Its lease's token, while it is processing."""
+    delay_ms: int = 0
+    not_before_ms: int = 0
+    """When it is due, once it has waited for its parents and its batch."""
+    outputs: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    """Packed results of its parents, by their ids."""
+    receipts: set[str] = field(default_factory=set[str])
+    """Parents on other shards whose end it hasn't heard of."""
+    place: Place = Place.NOWHERE
+    """Where its id lies in its queue, enqueued or as a ghost."""
+    requests: deque[str] = field(default_factory=lambda: deque[str](maxlen=REQUESTS_REMEMBERED))
+    inboxes: list[str] = field(default_factory=list[str])
+    past: deque[HistoryEntry] = field(default_factory=lambda: deque[HistoryEntry](maxlen=base.HISTORY_LIMIT))
+    log: deque[LogLine] = field(default_factory=lambda: deque[LogLine](maxlen=base.LOG_LIMIT))
+
+    @classmethod
+    def of(cls, new: NewJob, now: int) -> Job:
+        """A job as it begins, before it is anywhere."""
+        return cls(
+            id=new.id,
+            name=new.name,
+            queue=new.queue,
+            state=State.STAGING,
+            payload=new.payload,
+            options=new.options,
+            priority=new.priority,
+            max_recoveries=new.max_recoveries,
+            created_ms=now,
+        )
+
+    @property
+    def is_ghost(self) -> bool:
+        """Its id lies in its queue though it isn't enqueued."""
+        return self.state is not State.ENQUEUED and self.place is not Place.NOWHERE
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch: its state, and who is in it."""
+
+    id: str
+    name: str
+    parent: str
+    created_ms: int
+    state: BatchState = BatchState.STAGING
+    finished_ms: int = 0
+    touched_ms: int = 0
+    """When it was last added to."""
+    cancel_requested: bool = False
+    given_up: bool = False
+    """It was left staging, and is being removed."""
+    counts: Counter[str] = field(default_factory=Counter[str])
+    """`total`, a number for each final state, `nested`, `nested_succeeded`, `nested_failed`."""
+    members: list[str] = field(default_factory=list[str])
+    inboxes: list[str] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
+class Message:
+    """Word from one shard to a job, or about it, on another."""
+
+    child: str
+    parent: Parent
+    ending: State | None
+    output: bytes | None
+    asks: bool = False
+    """True: the child's shard asks to be told; False: the parent's tells of its end."""
+
+
+def node_of(parent: Parent) -> str:
+    """What a parent is called where jobs and batches are kept together."""
+    return f"~{parent.id}" if parent.batch else parent.id
+
+
+@dataclass(slots=True)
+class Queue:
+    """A queue. Its jobs run in the order of `Shard.in_order`."""
+
+    paused: bool = False
+    marker: bool = False
+    """Work may be waiting here: whoever takes the marker owes an exchange."""
+    suspects: deque[str] = field(default_factory=deque[str])
+    """Recovered jobs; of them, a worker runs one at a time."""
+    prioritized: Ordered = field(default_factory=Ordered)
+    """Jobs of another priority than 0, ranked by (-priority, when enqueued)."""
+    plain: deque[str] = field(default_factory=deque[str])
+    """Jobs of priority 0."""
+
+    def ids(self) -> Iterator[tuple[Place, str]]:
+        """All ids in it, ghosts too, in the order in which they'd run."""
+        yield from ((Place.SUSPECTS, job_id) for job_id in self.suspects)
+        yield from ((Place.PRIORITIZED, job_id) for job_id in self.prioritized.up_to(-1))
+        yield from ((Place.PLAIN, job_id) for job_id in self.plain)
+        yield from ((Place.PRIORITIZED, job_id) for job_id in self.prioritized.beyond(0))
+
+    def take(self, *, suspects: bool) -> tuple[Place, str] | None:
+        """Take out the first id, which may be a ghost; None if there is none. `suspects`: of them, too."""
+        if suspects and self.suspects:
+            return Place.SUSPECTS, self.suspects.popleft()
+        first = self.prioritized.first_rank()
+        if self.plain and (first is None or first > 0):
+            return Place.PLAIN, self.plain.popleft()
+        if first is not None:
+            return Place.PRIORITIZED, self.prioritized.take()
+        return None
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether anything lies in it, were it ghosts alone."""
+        return bool(self.suspects or self.prioritized or self.plain)
+
+
+@dataclass(slots=True)
+class Worker:
+    """A registered worker."""
+
+    lease_ms: int
+    info: dict[str, object] = field(default_factory=dict[str, object])
+    deadline_ms: int = 0
+    reaping: bool = False
+    command: str = ""
+    nudged: bool = False
+    """Something is there to be read by its next heartbeat."""
+    number: int = 0
+    """Of its last exchange."""
+    results: list[Finished] = field(default_factory=list[Finished])
+    """What its last exchange answered to the finishes."""
+    granted: list[str] = field(default_factory=list[str])
+    """What its last exchange granted."""
+    leases: set[str] = field(default_factory=set[str])
+    suspect: str = ""
+    """The recovered job that it runs; "" for none."""

@@ -1,0 +1,53 @@
+-- carry_on: goes on with what one script was too short for: the first of K.follow_ups, as far as it gets.
+--   r + node: its continuations hear of its end; a + job: its parents are asked to tell it of their ends;
+--   c + batch: its members leave `staging`; k + batch: they are cancelled; d + batch: they are removed;
+--   x: messages for other shards, which the caller has to deliver and then to acknowledge.
+-- KEYS: t. ARGV: now. Reply: {1 if there is more, some of the messages: field, value, …}. O(FOLLOW_LIMIT · log n).
+-- @include now
+-- @include attach_parents
+-- @include place_members
+-- @include cancel_members
+-- @include sweep_batch
+-- @include conclude
+redis.call('HDEL', K.meta, '-')
+local entry = redis.call('ZRANGE', K.follow_ups, 0, 0)[1]
+if not entry then
+  return { 0, {} }
+end
+local kind, what = string.sub(entry, 1, 1), string.sub(entry, 2)
+local messages = {}
+if kind == 'x' then
+  messages = redis.call('HSCAN', K.outbox, 0, 'COUNT', 50)[2]
+  if #messages == 0 and redis.call('EXISTS', K.outbox) == 1 then
+    messages = redis.call('HGETALL', K.outbox)
+  end
+  redis.call('ZREM', K.follow_ups, entry)
+  if #messages > 0 then
+    -- Behind everything else, and here again until they are acknowledged.
+    redis.call('ZADD', K.follow_ups, now, entry)
+  end
+elseif kind == 'r' then
+  redis.call('ZREM', K.follow_ups, entry)
+  local ending = ending_of(what)
+  if ending then
+    follow.endings[1] = { what, ending }
+  end
+elseif kind == 'a' then
+  redis.call('ZREM', K.follow_ups, entry)
+  local row = redis.pcall('HMGET', K.job(what), F.state, F.parents, F.attached)
+  if (row[1] == S.awaiting or row[1] == S.staging) and row[2] and row[3] then
+    attach_parents(what, row[2], tonumber(row[3]))
+  end
+elseif kind == 'c' then
+  if redis.call('HGET', K.batch(what), B.state) then
+    place_members(what)
+  else
+    redis.call('ZREM', K.follow_ups, entry)
+  end
+elseif kind == 'k' then
+  cancel_members(what)
+else
+  sweep_members(what)
+end
+conclude({})
+return { redis.call('EXISTS', K.follow_ups), messages }

@@ -1,0 +1,30 @@
+-- commit_batch: a staging batch is open: one step that decides for all of it. Its first members leave `staging` at
+-- once, the others by carry_on.
+-- KEYS: t. ARGV: now, id. Reply: Opened. O(members, bounded, log n each).
+-- @include now
+-- @include join_batch
+-- @include place_members
+-- @include conclude
+local row = redis.call('HMGET', K.batch(A.id), B.state, B.parent)
+if not row[1] or row[1] == STUB then
+  return Opened.MISSING
+end
+if row[1] ~= S.staging then
+  return Opened.DONE
+end
+if row[2] then
+  local above = redis.call('HMGET', K.batch(row[2]), B.state, B.cancel_requested)
+  if not above[1] or above[1] == STUB then
+    return Opened.MISSING
+  elseif above[2] then
+    return Opened.CANCELLED
+  elseif above[1] == S.staging then
+    -- It opens with that one.
+    return Opened.DONE
+  end
+  join_batch(row[2], { '~' .. A.id })
+end
+open_batch(A.id)
+place_members(A.id)
+conclude({})
+return Opened.DONE

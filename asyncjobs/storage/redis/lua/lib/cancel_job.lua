@@ -1,0 +1,45 @@
+-- cancel_job(id), end_cancelled(id): a waiting job becomes cancelled, a running one's worker is told, one that has ended
+-- is left: a Cancelled code. The second one is for a job that waits nowhere any more. To be followed by conclude.
+-- O(log n + parents, bounded).
+-- @include unplace
+-- @include follow_up
+local function end_cancelled(id)
+  local job = K.job(id)
+  local row = redis.pcall('HMGET', job, F.attempt, F.inboxes, F.batch, F.continued)
+  redis.call('HSET', job, F.state, S.cancelled)
+  redis.call('ZADD', K.cancelled, now, id)
+  add_history(id, 'cancelled', row[1])
+  total_of('cancelled')
+  if row[2] then
+    tell(job, id, row[2])
+  end
+  ended(id, S.cancelled, row[3], row[4])
+end
+
+local function cancel_job(id)
+  local job = K.job(id)
+  local row = redis.pcall('HMGET', job, F.state, F.queue, F.priority, F.worker, F.parents)
+  local state = row[1]
+  if not state or state == STUB then
+    return Cancelled.MISSING
+  end
+  if state == S.succeeded or state == S.failed or state == S.cancelled then
+    return Cancelled.FINAL
+  end
+  if state == S.processing then
+    redis.call('HSET', job, F.cancel_requested, '1')
+    redis.call('SADD', K.cancels(row[4]), id)
+    redis.call('RPUSH', K.control(row[4]), '1')
+    redis.call('PEXPIRE', K.control(row[4]), STUB_MS)
+    redis.call('PEXPIRE', K.cancels(row[4]), 86400000)
+    return Cancelled.REQUESTED
+  end
+  if unplace(id, state, row[2], row[3]) then
+    redis.call('HSET', job, F.ghost_in, row[2])
+  end
+  if row[5] and (state == S.awaiting or state == S.staging) then
+    detach(id, row[5], FOLLOW_LIMIT)
+  end
+  end_cancelled(id)
+  return Cancelled.CANCELLED
+end

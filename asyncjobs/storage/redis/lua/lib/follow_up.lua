@@ -1,0 +1,224 @@
+-- ended(id, state, batch, continued), follow_up(): what follows from the end of jobs and batches: counters of batches,
+-- continuations, and what follows from those.
+--   ended: to be called for each job that has become final in this script.
+--   follow_up: carries out what follows. Counters of the totals go into `follow.counts`, queues that have new jobs
+--   into `follow.queues`. No recursion: what follows from what follows goes to the end of the same lists.
+-- At most FOLLOW_LIMIT continuations are dealt with in one script (`follow.left`); the rest becomes an entry of
+-- K.follow_ups ("r" and the job's id, or "r~" and the batch's), which `carry_on` goes on with.
+-- O(continuations, log n each + batches concerned).
+-- @include bump
+-- @include history
+-- @include tell
+-- @include due
+-- @include place
+-- @include edge
+local follow = { left = FOLLOW_LIMIT, put_off = false, endings = {}, batches = {}, moves = {}, counts = {}, queues = {} }
+
+local function count_in(batch, field, n)
+  local moves = follow.moves[batch]
+  if not moves then
+    moves = {}
+    follow.moves[batch] = moves
+    follow.batches[#follow.batches + 1] = batch
+  end
+  moves[field] = (moves[field] or 0) + n
+end
+
+local function ended(id, state, batch, continued)
+  if batch then
+    count_in(batch, state, 1)
+  end
+  if continued then
+    follow.endings[#follow.endings + 1] = { id, state }
+  end
+end
+
+local function put_off(entry)
+  redis.call('ZADD', K.follow_ups, 'NX', now, entry)
+  follow.put_off = true
+end
+
+local function total_of(counter)
+  follow.counts[counter] = (follow.counts[counter] or 0) + 1
+end
+
+-- A job that waits for nothing any more is due later, or enqueued.
+local function start(id, queue, priority, timing)
+  local job, delay, due = K.job(id), nil, nil
+  if timing then
+    delay, due = string.match(timing, '^(%S+) (%S+)$')
+    due = math.max(now + delay, tonumber(due))
+  end
+  if due and due > now then
+    redis.call('HSET', job, F.state, S.scheduled)
+    redis.call('ZADD', K.scheduled, due, id)
+    if due_head(K.scheduled) == due then
+      follow.queues[queue] = follow.queues[queue] or true
+    end
+  elseif place(id, queue or '', priority, now) then
+    redis.call('HSET', job, F.state, S.enqueued, F.enqueued, now)
+    follow.queues[queue] = follow.queues[queue] or true
+  else
+    redis.call('HSET', job, F.state, S.failed)
+    redis.call('ZADD', K.failed, now, id)
+    add_history(id, 'failed', nil, nil, cmsgpack.pack({ 'BrokenRecord', 'its record names no queue that takes it', '' }))
+    total_of('failed')
+    ended(id, S.failed, redis.call('HGET', job, F.batch), redis.call('HGET', job, F.continued))
+  end
+end
+
+-- One of a job's parents has ended as it wished. `output`: the parent's result, where it is handed over.
+local function met(id, node, output)
+  local job = K.job(id)
+  local row = redis.pcall('HMGET', job, F.state, F.queue, F.priority, F.timing)
+  if row[1] ~= S.awaiting and row[1] ~= S.staging then
+    return
+  end
+  if output then
+    redis.call('HSET', job, F.takes_outputs, '1', OUTPUT .. node, output)
+  end
+  if redis.call('HINCRBY', job, F.unmet, -1) <= 0 and row[1] == S.awaiting then
+    redis.call('ZREM', K.awaiting, id)
+    start(id, row[2], row[3], row[4])
+  end
+end
+
+-- One of a job's parents has ended so that the job will never run.
+local function unmet(id, node, ending)
+  local job = K.job(id)
+  local row = redis.pcall('HMGET', job, F.state, F.attempt, F.inboxes, F.batch, F.continued, F.parents)
+  if row[1] ~= S.awaiting and row[1] ~= S.staging then
+    return
+  end
+  follow.left = follow.left - detach(id, row[6] or '', follow.left)
+  if row[1] == S.staging and redis.call('HGET', K.batch(row[4] or ''), B.state) == STUB then
+    -- It is being swept away together with its parent.
+    return
+  end
+  redis.call('ZREM', K.awaiting, id)
+  redis.call('HSET', job, F.state, S.cancelled)
+  redis.call('ZADD', K.cancelled, now, id)
+  add_history(id, 'cancelled', row[2], nil, why_unmet(node, ending))
+  total_of('cancelled')
+  if row[3] then
+    tell(job, id, row[3])
+  end
+  ended(id, S.cancelled, row[4], row[5])
+end
+
+-- Those that wait for a job or batch hear of its end.
+local function resolve(node, ending)
+  local key = continuations_of(node)
+  local least = (ending == '' or ending == S.succeeded) and 0 or 4
+  while follow.left > 0 do
+    local rows = redis.call('ZRANGEBYSCORE', key, least, 15, 'WITHSCORES', 'LIMIT', 0, follow.left)
+    if #rows == 0 then
+      break
+    end
+    local ids = {}
+    for at = 1, #rows, 2 do
+      ids[#ids + 1] = rows[at]
+    end
+    redis.call('ZREM', key, unpack(ids))
+    follow.left = follow.left - #ids
+    local result = nil
+    for at = 1, #rows, 2 do
+      local id, code = rows[at], tonumber(rows[at + 1])
+      local is_met = what_follows(code, ending) == Follow.MET
+      local output = nil
+      if is_met and takes_output(code) then
+        result = result or result_of(node)
+        output = result.value
+      end
+      if is_remote(code) then
+        redis.call('HSET', K.outbox, 'E ' .. id .. ' ' .. node, ending .. '\n' .. (output and '1' .. output or '0'))
+        put_off('x')
+      elseif is_met then
+        met(id, node, output)
+      else
+        unmet(id, node, ending)
+      end
+    end
+  end
+  if redis.call('EXISTS', key) == 0 then
+    redis.call('HDEL', key_of(node), F.continued)
+  elseif follow.left <= 0 and redis.call('ZCOUNT', key, least, 15) > 0 then
+    put_off('r' .. node)
+  end
+end
+
+-- A batch all of whose members have ended is finished.
+local function finish_batch(batch)
+  local key = K.batch(batch)
+  local row = redis.call('HMGET', key, B.state, B.total, S.succeeded, S.failed, S.cancelled, B.nested,
+    B.nested_succeeded, B.nested_failed, B.cancel_requested, B.parent, B.continued, B.inboxes)
+  local n = {}
+  for at = 2, 8 do
+    n[at] = tonumber(row[at] or 0)
+  end
+  if row[1] ~= S.processing or n[2] > n[3] + n[4] + n[5] or n[6] > n[7] + n[8] then
+    return
+  end
+  local ending = S.failed
+  if n[4] + n[5] + n[8] == 0 then
+    ending = S.succeeded
+  elseif row[9] then
+    ending = S.cancelled
+  end
+  redis.call('HSET', key, B.state, ending, B.finished, now)
+  redis.call('ZADD', K.batches, string.format('%.0f', BATCH_FINISHED + now), batch)
+  if row[12] then
+    tell(key, batch, row[12])
+  end
+  if row[10] then
+    count_in(row[10], ending == S.succeeded and B.nested_succeeded or B.nested_failed, 1)
+  end
+  if row[11] then
+    follow.endings[#follow.endings + 1] = { '~' .. batch, ending }
+  end
+end
+
+-- A finished batch is open again, and so is what it is nested in: `field` counts n fewer members.
+local function reopen_batch(batch, field, n)
+  while batch do
+    local key = K.batch(batch)
+    local row = redis.call('HMGET', key, B.state, B.created, B.parent)
+    local state = row[1]
+    if not state or state == STUB then
+      return
+    end
+    if n > 0 then
+      redis.call('HINCRBY', key, field, -n)
+    end
+    if state == S.processing or state == S.staging then
+      return
+    end
+    redis.call('HSET', key, B.state, S.processing)
+    redis.call('HDEL', key, B.finished)
+    redis.call('ZADD', K.batches, string.format('%.0f', BATCH_OPEN + row[2]), batch)
+    batch, field, n = row[3], state == S.succeeded and B.nested_succeeded or B.nested_failed, 1
+  end
+end
+
+local function follow_up()
+  local batches, endings = follow.batches, follow.endings
+  local batch, ending = 1, 1
+  while batch <= #batches or ending <= #endings do
+    if batch <= #batches then
+      local name = batches[batch]
+      local moves = follow.moves[name]
+      follow.moves[name] = nil
+      batch = batch + 1
+      if redis.call('EXISTS', K.batch(name)) == 1 then
+        for field, n in pairs(moves) do
+          redis.call('HINCRBY', K.batch(name), field, n)
+        end
+        finish_batch(name)
+      end
+    else
+      resolve(endings[ending][1], endings[ending][2])
+      ending = ending + 1
+    end
+  end
+  follow.batches, follow.endings = {}, {}
+end

@@ -1,0 +1,24 @@
+-- open_batches: makes batches that are staging.
+-- KEYS: t. ARGV: now, then for each batch: id, name, parent or "". Reply: Opened. O(batches · log n).
+-- @include now
+-- @include join_batch
+local call = redis.call
+for i = A.rest, #ARGV, 3 do
+  local id, name, parent = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local key = K.batch(id)
+  if call('EXISTS', key) == 0 then
+    local above = parent ~= '' and call('HGET', K.batch(parent), B.state)
+    if parent ~= '' and (not above or above == STUB) then
+      return Opened.MISSING
+    end
+    call('HSET', key, B.state, S.staging, B.name, name, B.created, now)
+    call('ZADD', K.batches, now, id)
+    if parent ~= '' then
+      call('HSET', key, B.parent, parent)
+      if above == S.staging then
+        join_batch(parent, { '~' .. id })
+      end
+    end
+  end
+end
+return Opened.DONE
