@@ -1,15 +1,21 @@
 """Background jobs for asyncio on Redis: atomic, fenced, fast, typed."""
 
+from asyncjobs.batch import Batch, BatchBuilder
 from asyncjobs.client import Client
 from asyncjobs.context import JobContext, current_context
 from asyncjobs.job import Call, Job
 from asyncjobs.options import Exponential, Retention, Retry
 from asyncjobs.registry import Registry
-from asyncjobs.storage.base import State
+from asyncjobs.serialization import PREVIOUS
+from asyncjobs.storage.base import BatchState, State
 from asyncjobs.sync import SyncClient, SyncJob
 from asyncjobs.worker import Worker
 
 __all__ = [
+    "PREVIOUS",
+    "Batch",
+    "BatchBuilder",
+    "BatchState",
     "Call",
     "Client",
     "Exponential",

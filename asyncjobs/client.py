@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, cast, overload
 
+from asyncjobs.batch import Batch, RootBatchBuilder, continuation_of
 from asyncjobs.chunks import send_in_chunks
-from asyncjobs.clock import system_clock
+from asyncjobs.continuations import Continuable, OnEnd, OnParentFailed, parents_of, refuse_outputs
 from asyncjobs.control import Control
+from asyncjobs.creation import call_of, check_created, job_of, new_job
 from asyncjobs.definition import Definition
 from asyncjobs.errors import OptionError
-from asyncjobs.ids import new_id
+from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
 from asyncjobs.options import epoch_ms, to_ms
 from asyncjobs.registry import Registry
-from asyncjobs.storage.base import JobRecord, NewJob, State, Storage
+from asyncjobs.storage.base import NewJob, Parent, Storage
 from asyncjobs.storage.redis import RedisStorage
 
 P = ParamSpec("P")
@@ -109,7 +111,7 @@ class Client(Control):
         Takes a definition and its arguments, or a `Call`. When it returns, the job is in the storage. Raises
         `CallError`, `SerializationError`, `PayloadTooLarge`, `StorageFull`, `StorageUnavailable`.
         """
-        return await self._submit(_call(what, args, kwargs))
+        return await self._submit(call_of(what, args, kwargs))
 
     @overload
     async def enqueue_in(
@@ -119,7 +121,7 @@ class Client(Control):
     async def enqueue_in(self, delay: timedelta | float, call: Call[R], /) -> Job[R]: ...
     async def enqueue_in(self, delay: timedelta | float, what: Any, /, *args: Any, **kwargs: Any) -> Job[Any]:
         """Create a job that runs after a delay (a `timedelta` or seconds), counted by the storage's clock."""
-        return await self._submit(_call(what, args, kwargs), delay_ms=to_ms(delay, "the delay"))
+        return await self._submit(call_of(what, args, kwargs), delay_ms=to_ms(delay, "the delay"))
 
     @overload
     async def enqueue_at(
@@ -132,7 +134,7 @@ class Client(Control):
 
         A past time means now; a naive one is an `OptionError`.
         """
-        return await self._submit(_call(what, args, kwargs), due_ms=epoch_ms(when, "the time to run at"))
+        return await self._submit(call_of(what, args, kwargs), due_ms=epoch_ms(when, "the time to run at"))
 
     async def enqueue_many(self, calls: Iterable[Call[R]] | AsyncIterable[Call[R]], /) -> list[Job[R]]:
         """Create many jobs: `enqueue_many(resize.call(path) for path in paths)`. Also from an async iterable.
@@ -146,50 +148,122 @@ class Client(Control):
             for call in chunk:
                 if not isinstance(cast(object, call), Call):
                     raise OptionError(f"{call!r} isn't a call: give what `.call(…)` of a job returns")
-            new = [self._new_job(call) for call in chunk]
-            jobs.extend(self._job(job, call.definition) for job, call in zip(new, chunk, strict=True))
+                if call.outputs:
+                    refuse_outputs(call)
+            new = [new_job(call, self._take_shard()) for call in chunk]
+            jobs.extend(job_of(self, job, call.definition) for job, call in zip(new, chunk, strict=True))
             return self.storage.create(new)
 
         await send_in_chunks(calls, CHUNK, CHUNKS_UNDER_WAY, create)
         return jobs
 
-    def _new_job(self, call: Call[Any], delay_ms: int = 0, due_ms: int = 0) -> NewJob:
-        definition = call.definition
-        settings = definition.settings
-        shards = self.storage.shards
-        shard = 0
-        if shards > 1:
-            shard = self._next_shard
-            self._next_shard = (shard + 1) % shards
-        return NewJob(
-            new_id(shard),
-            definition.name,
-            settings.queue,
-            call.payload,
-            settings.priority,
-            delay_ms,
-            due_ms,
-            definition.overrides,
-            settings.max_recoveries,
-        )
+    # -- continuations and batches --
 
-    def _job(self, new: NewJob, definition: Definition[..., R]) -> Job[R]:
-        later = new.delay_ms > 0 or new.due_ms > system_clock()
-        state = State.SCHEDULED if later else State.ENQUEUED
-        record = JobRecord(new.id, new.name, new.queue, state, new.payload, new.options, new.priority)
-        return Job(self, record, definition)
+    @overload
+    async def continue_with(
+        self,
+        parents: Continuable | Sequence[Continuable],
+        fn: Definition[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Job[R]: ...
+    @overload
+    async def continue_with(
+        self,
+        parents: Continuable | Sequence[Continuable],
+        call: Call[R],
+        /,
+        *,
+        on: OnEnd = "succeeded",
+        on_parent_failed: OnParentFailed = "wait",
+    ) -> Job[R]: ...
+    async def continue_with(
+        self, parents: Continuable | Sequence[Continuable], what: Any, /, *args: Any, **kwargs: Any
+    ) -> Job[Any]:
+        """Create a job that runs when others have ended: `continue_with(job, archive, job.output)`.
+
+        * `parents`: a job, a batch, or several of them; they may have ended already.
+        * `on`: which end lets it run: `"succeeded"` (default), `"failed"` or `"finished"` (any). With several
+          parents, all of them have to end so.
+        * `on_parent_failed`: what becomes of a continuation on success when a parent fails or is cancelled.
+          It can `"wait"` (default) until that parent is requeued and succeeds, or `"cancel"`. A continuation
+          on failure is cancelled when a parent ends otherwise; each is when a parent is deleted.
+
+        `on` and `on_parent_failed` go with a call: `continue_with(job, alert.call("…"), on="failed")`. Raises
+        `ParentGone`, `OptionError` and what `enqueue` raises.
+        """
+        call, rules = continuation_of(what, args, kwargs)
+        linked = parents_of(parents, call, **rules)
+        return (await self._create_linked([(call, linked)], shard_of(linked[0].id, self.storage.shards)))[0]
+
+    async def chain(self, *calls: Call[Any]) -> list[Job[Any]]:
+        """Create jobs of which each runs when the one before has succeeded; all of them, or none.
+
+        `PREVIOUS` stands for the result of the job before: `chain(fetch.call(url), parse.call(PREVIOUS))`.
+        """
+        shard = self._take_shard()
+        links: list[tuple[Call[Any], tuple[Parent, ...]]] = []
+        for number, call in enumerate(calls):
+            if number == 0:
+                refuse_outputs(call)
+            if set(call.outputs) - {""}:
+                raise OptionError("in a chain, PREVIOUS stands for the result of the job before")
+            links.append((call, ()))
+        if not links:
+            raise OptionError("a chain needs at least one call")
+        return await self._create_linked(links, shard, chained=True)
+
+    async def _create_linked(
+        self,
+        links: Sequence[tuple[Call[Any], tuple[Parent, ...]]],
+        shard: int,
+        chained: bool = False,
+    ) -> list[Job[Any]]:
+        new: list[NewJob] = []
+        for call, parents in links:
+            if chained and new:
+                parents = (Parent(new[-1].id, output=bool(call.outputs)),)
+            new.append(new_job(call, shard, parents=parents))
+        check_created(new, await self.storage.create(new))
+        return [job_of(self, job, call.definition) for job, (call, _) in zip(new, links, strict=True)]
+
+    def batch(self, name: str = "", /) -> RootBatchBuilder:
+        """A batch: jobs that appear all at once, or not at all, and whose ends are counted.
+
+        `async with client.batch("import") as batch: batch.enqueue(…)`. Nothing is sent before the block ends,
+        and nothing at all if it raises. `name` is for people.
+        """
+        return RootBatchBuilder(self, name, self._take_shard())
+
+    async def get_batch(self, batch_id: str, /) -> Batch | None:
+        """The batch of an id, or None."""
+        record = await self.storage.get_batch(batch_id)
+        return None if record is None else Batch(self, batch_id, record)
+
+    def batch_of(self, batch_id: str, /) -> Batch:
+        """A batch that is known to be there, without looking: to add to, wait for, or cancel."""
+        return Batch(self, batch_id)
+
+    async def batches(self, *, offset: int = 0, limit: int = 50) -> list[Batch]:
+        """A page of the open batches, newest first, and then of the finished ones, latest first."""
+        found = await self.storage.batches(offset=offset, limit=limit)
+        return [Batch(self, record.id, record) for record in found]
+
+    # -- inside --
+
+    def _take_shard(self) -> int:
+        """The shard of a new job that belongs to no other one: each in turn."""
+        shards = self.storage.shards
+        if shards == 1:
+            return 0
+        shard = self._next_shard
+        self._next_shard = (shard + 1) % shards
+        return shard
 
     async def _submit(self, call: Call[R], delay_ms: int = 0, due_ms: int = 0) -> Job[R]:
-        new = self._new_job(call, delay_ms, due_ms)
+        if call.outputs:
+            refuse_outputs(call)
+        new = new_job(call, self._take_shard(), delay_ms, due_ms)
         await self.storage.create((new,))
-        return self._job(new, call.definition)
-
-
-def _call(what: Definition[..., Any] | Call[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[Any]:
-    if isinstance(what, Definition):
-        return what.call(*args, **kwargs)
-    if not isinstance(cast(object, what), Call):
-        raise OptionError(f"{what!r} isn't a job: declare the function with @registry.job and enqueue that")
-    if args or kwargs:
-        raise OptionError("a Call has its arguments already: give it alone")
-    return what
+        return job_of(self, new, call.definition)

@@ -12,6 +12,7 @@ from asyncjobs.errors import NotInJob, OptionError, Snooze
 from asyncjobs.storage.base import Grant, Note
 
 if TYPE_CHECKING:
+    from asyncjobs.batch import Batch
     from asyncjobs.client import Client
     from asyncjobs.sync import SyncClient
 
@@ -78,6 +79,14 @@ class JobContext:
         if self._client is None:
             raise NotInJob(_NO_CLIENT)
         return self._client
+
+    @property
+    def batch(self) -> Batch | None:
+        """The batch that the job is a member of, to add further jobs to; None if it isn't in one.
+
+        Not in jobs that run in a process of their own.
+        """
+        return self.client.batch_of(self._grant.batch) if self._grant.batch else None
 
     @property
     def sync_client(self) -> SyncClient:

@@ -11,7 +11,7 @@ from asyncjobs.context import JobContext
 from asyncjobs.errors import CallError
 from asyncjobs.job import Call
 from asyncjobs.options import JobOptions, OptionOverrides, pack_overrides
-from asyncjobs.serialization import check_size, pack_call
+from asyncjobs.serialization import check_size, pack_call, take_outputs
 
 if TYPE_CHECKING:
     from asyncjobs.registry import Registry
@@ -133,7 +133,7 @@ class Definition(Generic[P, R_co]):
         payload = pack_call(self.registry.serializer, args, kwargs, self.shape.names)
         if len(payload) > self.registry.max_payload:
             check_size(payload, self.registry.max_payload, f"the arguments of {self.name}")
-        return Call(self, payload)
+        return Call(self, payload, take_outputs())
 
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise `CallError` if arguments don't fit the signature."""

@@ -20,6 +20,10 @@
     ├── JobFailed                   the job ended `failed`
     ├── JobCancelled                the job ended `cancelled`
     ├── ResultNotKept               the job succeeded, but its result isn't kept
+    ├── OutputError                 `job.output` used as if it were the result, or a result that isn't there
+    ├── ParentGone                  a job or batch to be continued isn't there (any more)
+    ├── BatchNotFound               no batch of that id (any more)
+    ├── BatchClosed                 the batch is cancelled: nothing can be added to it
     ├── NotInJob                    `current_context()` outside a job
     ├── AppImportError              `module:object` on the command line can't be imported
     └── EmbeddedServerError         the packaged Valkey can't be started
@@ -34,6 +38,8 @@ from datetime import timedelta
 __all__ = [
     "AppImportError",
     "AsyncjobsError",
+    "BatchClosed",
+    "BatchNotFound",
     "CallError",
     "DefinitionError",
     "EmbeddedServerError",
@@ -45,6 +51,8 @@ __all__ = [
     "NotInJob",
     "NotReplicated",
     "OptionError",
+    "OutputError",
+    "ParentGone",
     "PayloadTooLarge",
     "ResultNotKept",
     "ResultTimeout",
@@ -161,6 +169,25 @@ class JobCancelled(AsyncjobsError):
 
 class ResultNotKept(AsyncjobsError):
     """The job succeeded, but was declared with `keep_result=False`, so its return value isn't stored."""
+
+
+class OutputError(AsyncjobsError):
+    """`job.output` was used other than as an argument of a continuation, or its result isn't there."""
+
+
+class ParentGone(AsyncjobsError, LookupError):
+    """A job or batch that was to be continued isn't there: never created, deleted, or past its retention.
+
+    Nothing was created.
+    """
+
+
+class BatchNotFound(AsyncjobsError, LookupError):
+    """There is no batch of that id: it was never committed, or is past its retention."""
+
+
+class BatchClosed(AsyncjobsError):
+    """The batch is cancelled: nothing can be added to it. Nothing was created."""
 
 
 class NotInJob(AsyncjobsError, RuntimeError):

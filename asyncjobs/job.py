@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from asyncjobs.clock import to_datetime
-from asyncjobs.storage.base import HistoryEntry, JobRecord, LogLine, State
+from asyncjobs.serialization import Output
+from asyncjobs.storage.base import HistoryEntry, JobRecord, LogLine, Parent, State
 
 if TYPE_CHECKING:
     from asyncjobs.control import Control
@@ -26,6 +28,8 @@ class Call(Generic[R_co]):
     definition: Definition[..., R_co]
     payload: bytes
     """The packed arguments, as they were when the call was made."""
+    outputs: tuple[str, ...] = ()
+    """The jobs whose results are among the arguments; "" for the job before, in a chain."""
 
 
 def _time(ms: int) -> datetime | None:
@@ -127,6 +131,30 @@ class Job(Generic[R_co]):
     def progress_message(self) -> str:
         """What it said with its progress."""
         return self._record.progress_message
+
+    @property
+    def keeps_result(self) -> bool:
+        """Whether what it returns will be stored, as far as its definition is known here."""
+        return self._definition is None or self._definition.settings.keep_result
+
+    @property
+    def batch(self) -> str | None:
+        """The id of the batch that it is a member of."""
+        return self._record.batch or None
+
+    @property
+    def parents(self) -> Sequence[Parent]:
+        """What it waits for, or waited for."""
+        return self._record.parents
+
+    @property
+    def output(self) -> R_co:
+        """Stands for what it will return, as an argument of a continuation: `archive.call(job.output)`.
+
+        To a type checker it is the result. It can be inside lists, tuples, sets and dicts, too; any other use
+        raises `OutputError`. The job has to be a parent of the continuation, with `on="succeeded"`.
+        """
+        return cast(R_co, Output(self.id))
 
     @property
     def record(self) -> JobRecord:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from asyncjobs.errors import JobCancelled, JobFailed, JobNotFound, ResultNotKept, ResultTimeout, StorageError
 from asyncjobs.ids import shard_of
 from asyncjobs.serialization import Serializer, unpack_result
-from asyncjobs.storage.base import JobRecord, State, Storage
+from asyncjobs.storage.base import BatchRecord, JobRecord, State, Storage
 
 logger = logging.getLogger("asyncjobs.client")
+
+T = TypeVar("T")
 
 RECHECK = 5.0
 """Seconds after which a waiter looks again by itself: a message can be lost with a connection."""
@@ -41,30 +44,56 @@ class ResultWaiter:
             if not record.state.is_final:
                 raise ResultTimeout(f"job {job_id} has not ended by now; it goes on")
             return record
+
+        async def look() -> JobRecord | None:
+            record = await self._storage.watch(job_id, self._inbox)
+            if record is None:
+                raise _gone(job_id)
+            return record if record.state.is_final else None
+
+        try:
+            return await self._wait_until(job_id, timeout, look)
+        except TimeoutError:
+            raise ResultTimeout(f"job {job_id} has not ended within {timeout:g} s; it goes on") from None
+
+    async def wait_for_batch(self, batch_id: str, timeout: float | None) -> BatchRecord | None:
+        """The record of a batch once it has finished; None if there is none. Raises `ResultTimeout`."""
+
+        async def look() -> tuple[BatchRecord | None] | None:
+            record = await self._storage.watch_batch(batch_id, self._inbox)
+            return (record,) if record is None or record.state.is_finished else None
+
+        try:
+            return (await self._wait_until(batch_id, timeout, look))[0]
+        except TimeoutError:
+            raise ResultTimeout(
+                f"batch {batch_id} has not finished within {timeout:g} s; it goes on"
+            ) from None
+
+    async def _wait_until(
+        self, node: str, timeout: float | None, look: Callable[[], Awaitable[T | None]]
+    ) -> T:
+        """What `look` gives, as soon as that isn't None: looked again when word of the node's end comes."""
         ended = asyncio.Event()
-        self._waiting.setdefault(job_id, []).append(ended)
+        self._waiting.setdefault(node, []).append(ended)
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    self._read(shard_of(job_id, self._storage.shards))
-                    record = await self._storage.watch(job_id, self._inbox)
-                    if record is None:
-                        raise _gone(job_id)
-                    if record.state.is_final:
-                        return record
+                    self._read(shard_of(node, self._storage.shards))
+                    found = await look()
+                    if found is not None:
+                        return found
                     try:
                         async with asyncio.timeout(RECHECK):
                             await ended.wait()
                     except TimeoutError:
                         continue
                     ended.clear()
-        except TimeoutError:
-            raise ResultTimeout(f"job {job_id} has not ended within {timeout:g} s; it goes on") from None
         finally:
-            events = self._waiting[job_id]
+            events = self._waiting[node]
             events.remove(ended)
             if not events:
-                del self._waiting[job_id]
+                del self._waiting[node]
 
     def _read(self, shard: int) -> None:
         reader = self._readers.get(shard)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from asyncjobs.errors import PayloadTooLarge, SerializationError
+from asyncjobs.serialization.outputs import fill_in, take_outputs
 from asyncjobs.serialization.refusals import shown
 from asyncjobs.serialization.serializer import Serializer
 
@@ -35,20 +36,31 @@ def pack_call(
     try:
         return serializer.pack([list(args), kwargs] if kwargs else [list(args)])
     except Exception as exc:
-        for name, value in _named(args, kwargs, names() if callable(names) else names):
-            _explain(serializer, value, f"argument {name!r}", name)
+        try:
+            for name, value in _named(args, kwargs, names() if callable(names) else names):
+                _explain(serializer, value, f"argument {name!r}", name)
+        finally:
+            take_outputs()
         raise SerializationError(f"the arguments can't be packed: {_reason(exc)}") from exc
 
 
-def unpack_call(serializer: Serializer, blob: bytes) -> tuple[list[Any], dict[str, Any]]:
+def unpack_call(
+    serializer: Serializer, blob: bytes, outputs: Mapping[str, bytes] | None = None
+) -> tuple[list[Any], dict[str, Any]]:
     """The positional and the keyword arguments that `pack_call` made these bytes of.
+
+    `outputs`: the packed results, by their jobs' ids, that take the place of what stands for them; None
+    leaves that as it is.
 
     Raises:
         SerializationError: the bytes can't be read.
+        OutputError: a result isn't there.
     """
     if not blob:
         return [], {}
     call = serializer.unpack(blob)
+    if take_outputs() and outputs is not None:
+        call = fill_in(call, {job: unpack_result(serializer, packed) for job, packed in outputs.items()})
     if call.__class__ is list and call and call[0].__class__ is list:
         if len(call) == 1:
             return call[0], {}
@@ -66,10 +78,16 @@ def pack_result(serializer: Serializer, value: Any) -> bytes:
     if value is None:
         return b""
     try:
-        return serializer.pack(value)
+        blob = serializer.pack(value)
     except Exception as exc:
+        take_outputs()
         _explain(serializer, value, "the result", "result")
         raise SerializationError(f"the result can't be packed: {_reason(exc)}") from exc
+    if ids := take_outputs():
+        raise SerializationError(
+            f"the result holds the output of job {ids[0]}, which isn't there: await job.result()"
+        )
+    return blob
 
 
 def unpack_result(serializer: Serializer, blob: bytes) -> Any:

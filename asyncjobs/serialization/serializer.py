@@ -17,6 +17,7 @@ extension; payloads are made of the same encoding ("packed" below).
 | 10 | UUID | its 16 bytes |
 | 11 | Enum member | packed list of the class's name and the member's name (a Flag's value) |
 | 12 | dataclass | packed list of the class's name and a dict from field name to value |
+| 13 | the output of a job, until it is filled in | the job's id; nothing for the job before |
 
 `bytearray` and `memoryview` come back as `bytes`. A class is looked up in the serializer's own table by the name that
 it was registered under; nothing is ever imported or called because bytes say so.
@@ -35,6 +36,7 @@ import msgpack
 
 from asyncjobs.errors import DefinitionError, SerializationError
 from asyncjobs.serialization.classes import is_enum_type, plan
+from asyncjobs.serialization.outputs import Output, note
 from asyncjobs.serialization.refusals import refusal
 from asyncjobs.serialization.typenames import type_name
 
@@ -46,7 +48,7 @@ MAX_DEPTH = 100
 TOO_DEEP = "it is nested too deeply, or contains itself: flatten it, or pass a reference to it"
 
 _INT, _TUPLE, _SET, _FROZENSET, _DATETIME, _DATE = range(1, 7)
-_TIME, _TIMEDELTA, _DECIMAL, _UUID, _ENUM, _DATACLASS = range(7, 13)
+_TIME, _TIMEDELTA, _DECIMAL, _UUID, _ENUM, _DATACLASS, _OUTPUT = range(7, 14)
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
@@ -330,6 +332,12 @@ def _zone(packed: Any) -> tzinfo:
     return timezone(timedelta(microseconds=offset), name)
 
 
+def _decode_output(data: bytes) -> Output:
+    output = Output(data.decode("ascii"))
+    note(output)
+    return output
+
+
 _ENCODERS: dict[type, Callable[[_Writer, Any], Any]] = {
     int: lambda _, value: msgpack.ExtType(_INT, _int_bytes(value)),
     tuple: lambda writer, value: msgpack.ExtType(_TUPLE, writer.write_inner(list(value))),
@@ -341,6 +349,7 @@ _ENCODERS: dict[type, Callable[[_Writer, Any], Any]] = {
     timedelta: lambda _, value: msgpack.ExtType(_TIMEDELTA, _int_bytes(value // _MICROSECOND)),
     Decimal: lambda _, value: msgpack.ExtType(_DECIMAL, str(value).encode("ascii")),
     UUID: lambda _, value: msgpack.ExtType(_UUID, value.bytes),
+    Output: lambda _, value: msgpack.ExtType(_OUTPUT, note(value).encode("ascii")),
 }
 
 _DECODERS: dict[int, Callable[[_Reader, bytes], Any]] = {
@@ -354,4 +363,5 @@ _DECODERS: dict[int, Callable[[_Reader, bytes], Any]] = {
     _TIMEDELTA: lambda _, data: timedelta(microseconds=_int(data)),
     _DECIMAL: lambda _, data: Decimal(data.decode("ascii")),
     _UUID: lambda _, data: UUID(bytes=data),
+    _OUTPUT: lambda _, data: _decode_output(data),
 }

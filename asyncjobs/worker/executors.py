@@ -32,9 +32,9 @@ from asyncjobs.worker.outcomes import ResultRefused, message_of
 T = TypeVar("T")
 
 
-def arguments(definition: Definition[..., Any], payload: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a job, checked against today's signature."""
-    args, kwargs = unpack_call(definition.registry.serializer, payload)
+def arguments(definition: Definition[..., Any], grant: Grant) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a job, with results of its parents filled in, checked against today's signature."""
+    args, kwargs = unpack_call(definition.registry.serializer, grant.payload, grant.outputs or {})
     if not definition.shape.fits(tuple(args), kwargs):
         definition.check(tuple(args), kwargs)
     return args, kwargs
@@ -59,7 +59,7 @@ async def run_in_thread(
 
     On cancellation the thread is left to itself; `ended` is called when it is over.
     """
-    args, kwargs = arguments(definition, attempt.grant.payload)
+    args, kwargs = arguments(definition, attempt.grant)
     if definition.takes_context:
         args = [context, *args]
     loop = asyncio.get_running_loop()
@@ -231,7 +231,7 @@ def run_in_child(module: str, qualname: str, grant: Grant, path: str) -> tuple[b
                 f"{module}.{qualname} isn't the job itself: what runs in a process is declared by a decorator"
             )
         definition = cast("Definition[..., Any]", found)
-        args, kwargs = arguments(definition, grant.payload)
+        args, kwargs = arguments(definition, grant)
         context = JobContext(grant, send, None)
         set_current_context(context)
         if definition.takes_context:

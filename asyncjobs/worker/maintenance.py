@@ -1,4 +1,5 @@
-"""What some worker has to do for all: take back the jobs of dead workers, remove old ones.
+"""What some worker has to do for all: take back the jobs of dead workers, carry on what is under way, remove
+what is old.
 
 Step functions, and a loop.
 """
@@ -27,6 +28,7 @@ class Maintenance:
         self._storage = storage
         self._retention = retention
         self._expired: set[int] = set()
+        self._follow_ups: set[int] = set()
         self._wanted = asyncio.Event()
 
     def reap_soon(self, shard: int) -> None:
@@ -34,9 +36,20 @@ class Maintenance:
         self._expired.add(shard)
         self._wanted.set()
 
+    def carry_on_soon(self, shard: int) -> None:
+        """There is work on a shard that one step was too short for."""
+        self._follow_ups.add(shard)
+        self._wanted.set()
+
     async def _reap(self) -> None:
         while self._expired:
             await reap_once(self._storage, self._expired.pop())
+
+    async def _carry_on(self) -> None:
+        while self._follow_ups:
+            shard = self._follow_ups.pop()
+            while await self._storage.carry_on(shard):
+                await self._reap()
 
     async def run(self) -> None:
         """Do what is to be done, until cancelled."""
@@ -51,11 +64,14 @@ class Maintenance:
             self._wanted.clear()
             try:
                 await self._reap()
+                await self._carry_on()
                 if asyncio.get_running_loop().time() >= next_trim:
                     next_trim = asyncio.get_running_loop().time() + TRIM_EVERY * random.uniform(0.8, 1.2)
                     for shard in range(self._storage.shards):
+                        await self._storage.sweep_batches(shard)
                         while await self._storage.trim(shard, self._retention, TRIM_LIMIT):
                             await self._reap()
+                            await self._carry_on()
             except StorageError as error:
                 logger.warning("maintenance: %s", error)
                 await asyncio.sleep(1)

@@ -7,7 +7,7 @@ import logging
 import traceback
 from types import TracebackType
 
-from asyncjobs.errors import JobTimeout, OptionError, RetryLater, SerializationError, Snooze
+from asyncjobs.errors import JobTimeout, OptionError, OutputError, RetryLater, SerializationError, Snooze
 from asyncjobs.options import JobOptions, Retry, to_ms
 from asyncjobs.storage.base import Finish, Grant, Outcome
 from asyncjobs.storage.records import pack_error
@@ -67,6 +67,9 @@ def _failed(grant: Grant, options: JobOptions, error: BaseException) -> Finish:
     if isinstance(error, ResultRefused):
         return _final(grant, options, Outcome.FAILED, describe(error.error))
     described = describe(error)
+    if isinstance(error, OutputError):
+        # Its parents have ended: no further run would find another result.
+        return _final(grant, options, Outcome.FAILED, described)
     if grant.failures < retry.max_retries and (isinstance(error, RetryLater) or retry.retries(error)):
         delay = _delay_ms(grant, retry, error)
         return Finish(grant.id, grant.exchange, Outcome.RETRY, delay_ms=delay, error=described)

@@ -61,6 +61,7 @@ class Pump:
         queues: Callable[[], Sequence[str]],
         retention: Retention,
         register: Callable[[int], Awaitable[str]],
+        carry_on: Callable[[int], None],
     ) -> None:
         self.shard = shard
         self.worker = ""
@@ -79,6 +80,7 @@ class Pump:
         self._queues = queues
         self._retention = retention
         self._register = register
+        self._carry_on = carry_on
         self._number = 0
         self._acknowledged = 0
         self._finishes: list[Finish] = []
@@ -263,6 +265,8 @@ class Pump:
         self._take_results(finishes, reply)
         for grant in reply.grants:
             self._start(grant)
+        if reply.follow_ups:
+            self._carry_on(self.shard)
         self._plan(reply, slots)
 
     async def _send(self, request: ExchangeRequest) -> ExchangeReply:

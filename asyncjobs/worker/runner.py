@@ -70,7 +70,7 @@ class Runner:
             attempt.context = context
             set_current_context(context)
             if definition.runs == "loop":
-                args, kwargs = arguments(definition, grant.payload)
+                args, kwargs = arguments(definition, grant)
                 if definition.takes_context:
                     args = [context, *args]
                 result = packed(definition, await definition.fn(*args, **kwargs))

@@ -191,8 +191,18 @@ class Worker:
         notes = Notes(storage)
         runner = Runner(self._registry, self._client, notes)
         self._maintenance = Maintenance(storage, self._retention)
+        carry_on = self._maintenance.carry_on_soon
         self._pumps = [
-            Pump(storage, shard, runner, self._slots, self._order.next, self._retention, self._register)
+            Pump(
+                storage,
+                shard,
+                runner,
+                self._slots,
+                self._order.next,
+                self._retention,
+                self._register,
+                carry_on,
+            )
             for shard in range(storage.shards)
         ]
         self._slots.takers = list(self._pumps)
@@ -347,6 +357,8 @@ class Worker:
         pump.heard(worker, reply)
         if reply.expired and self._maintenance is not None:
             self._maintenance.reap_soon(pump.shard)
+        if reply.follow_ups and self._maintenance is not None:
+            self._maintenance.carry_on_soon(pump.shard)
         if reply.command == "quiet" and not self._quiet:
             logger.info("told to be quiet")
             self.quiet()

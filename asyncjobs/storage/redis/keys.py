@@ -93,7 +93,7 @@ FIELDS = {
 OUTPUT = "O"
 """What comes before a parent's id in the name of the field that has its result."""
 RECEIPT = "R"
-"""What comes before a parent's id in the name of the field that says that it is on another shard, and hasn't been
+"""What comes before a parent's id in the name of the field that says: on another shard, and not yet
 heard of."""
 
 BATCH_FIELDS = {

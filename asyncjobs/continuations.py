@@ -1,0 +1,82 @@
+"""What a continuation waits for, as its caller says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
+
+from asyncjobs.errors import OptionError
+from asyncjobs.job import Call, Job
+from asyncjobs.storage.base import On, Parent
+
+OnEnd: TypeAlias = Literal["succeeded", "failed", "finished"]
+"""Which end of its parents lets a continuation run; `finished` is any."""
+OnParentFailed: TypeAlias = Literal["wait", "cancel"]
+"""Whether a continuation whose parent doesn't succeed waits until that is requeued, or is cancelled."""
+
+
+@runtime_checkable
+class BatchLike(Protocol):
+    """A batch that is being built, or is stored."""
+
+    @property
+    def batch_id(self) -> str:
+        """Its id."""
+        ...
+
+
+Continuable: TypeAlias = Job[Any] | BatchLike
+"""What can be continued: jobs, and batches."""
+
+
+def parents_of(
+    what: Continuable | Sequence[Continuable],
+    call: Call[Any],
+    on: OnEnd = "succeeded",
+    on_parent_failed: OnParentFailed = "wait",
+) -> tuple[Parent, ...]:
+    """The parents of a continuation. Raises `OptionError`."""
+    if on not in tuple(On):
+        raise OptionError(f"on is {on!r}: give 'succeeded', 'failed' or 'finished'")
+    if on_parent_failed not in ("wait", "cancel"):
+        raise OptionError(f"on_parent_failed is {on_parent_failed!r}: give 'wait' or 'cancel'")
+    cancel = on_parent_failed == "cancel"
+    if cancel and on != "succeeded":
+        raise OptionError(
+            "on_parent_failed is for on='succeeded': other continuations don't wait for what can't be"
+        )
+    single = isinstance(what, (Job, BatchLike))
+    listed: list[object] = [what] if single else list(cast("Iterable[object]", what))
+    if not listed:
+        raise OptionError("a continuation needs at least one parent")
+    wanted = set(call.outputs)
+    if "" in wanted:
+        raise OptionError("PREVIOUS is for chain(); here give job.output")
+    parents: dict[tuple[bool, str], Parent] = {}
+    for parent in listed:
+        if isinstance(parent, Job):
+            job: Job[Any] = parent
+            takes = job.id in wanted
+            if takes and on != "succeeded":
+                raise OptionError(
+                    f"the output of {job!r} is only there if it succeeds: on={on!r} can't take it"
+                )
+            if takes and not job.keeps_result:
+                raise OptionError(f"{job.name} has keep_result=False, so there is no output of it to take")
+            parents[False, job.id] = Parent(job.id, On(on), output=takes, cancel=cancel)
+        elif isinstance(parent, BatchLike):
+            parents[True, parent.batch_id] = Parent(parent.batch_id, On(on), batch=True, cancel=cancel)
+        else:
+            raise OptionError(f"{parent!r} can't be continued: give a job or a batch, or a list of them")
+    refuse_outputs(call, {job_id for is_batch, job_id in parents if not is_batch})
+    return tuple(parents.values())
+
+
+def refuse_outputs(call: Call[Any], parents: set[str] | None = None) -> None:
+    """Raise `OptionError` if a call takes the result of a job that isn't among its parents."""
+    for job_id in call.outputs:
+        if parents is None or job_id not in parents:
+            raise OptionError(
+                f"{call.definition.name} takes the output of job {job_id or 'before'} and doesn't wait for it:"
+                " use continue_with, with that job among the parents"
+            )
