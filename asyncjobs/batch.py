@@ -372,7 +372,7 @@ class Batch:
         return jobs
 
     def batch(self, name: str = "") -> RootBatchBuilder:
-        """A batch that becomes a member of this one when its block ends: `async with outer.batch() as b: …`."""
+        """A batch that becomes a member of this one when its block ends: `async with outer.batch() as …`."""
         shard = shard_of(self.batch_id, self._control.storage.shards)
         return RootBatchBuilder(self._control, name, shard, self.batch_id)
 

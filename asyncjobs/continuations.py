@@ -55,7 +55,7 @@ def parents_of(
     parents: dict[tuple[bool, str], Parent] = {}
     for parent in listed:
         if isinstance(parent, Job):
-            job: Job[Any] = parent
+            job = cast("Job[Any]", cast(object, parent))
             takes = job.id in wanted
             if takes and on != "succeeded":
                 raise OptionError(
@@ -77,6 +77,6 @@ def refuse_outputs(call: Call[Any], parents: set[str] | None = None) -> None:
     for job_id in call.outputs:
         if parents is None or job_id not in parents:
             raise OptionError(
-                f"{call.definition.name} takes the output of job {job_id or 'before'} and doesn't wait for it:"
+                f"{call.definition.name} takes the output of job {job_id or 'before'}, not waiting for it:"
                 " use continue_with, with that job among the parents"
             )

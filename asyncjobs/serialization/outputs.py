@@ -81,7 +81,7 @@ def fill_in(value: Any, results: Mapping[str, Any]) -> Any:
     Raises:
         OutputError: a result isn't there.
     """
-    kind = cast("type[Any]", type(value))
+    kind: type = value.__class__
     if kind is Output:
         job_id = job_of(value)
         if not job_id and len(results) == 1:
