@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from asyncjobs.storage.audit import AuditStorage
 from asyncjobs.storage.batches import (
     BATCH_RETENTION_MS,
     STAGING_MS,
@@ -143,7 +144,7 @@ class HeartbeatLink(Protocol):
 
 
 @runtime_checkable
-class Storage(BatchStorage, Protocol):
+class Storage(BatchStorage, AuditStorage, Protocol):
     """All that asyncjobs asks of a storage."""
 
     @property

@@ -156,7 +156,10 @@ class Shard:
         batch = self.batches.get(job.batch)
         if batch is not None and job.id in batch.members:
             batch.members.remove(job.id)
-            if not job.state.is_final:
+            if job.state.is_final:
+                batch.counts[f"removed {job.state}"] += 1
+            else:
+                batch.counts[f"removed {State.CANCELLED}"] += 1
                 self.count_in(job.batch, State.CANCELLED.value)
         if job.id in self.edges:
             self.endings.append((job.id, None))
