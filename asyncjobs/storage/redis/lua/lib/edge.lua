@@ -78,7 +78,11 @@ local function attach(id, node, code)
   local follows = ending and what_follows(code, ending) or Follow.WAITS
   if follows == Follow.WAITS then
     redis.call('ZADD', continuations_of(node), code, id)
-    redis.call('HSET', key_of(node), F.continued, '1')
+    if is_batch(node) then
+      redis.call('HSET', key_of(node), B.continued, '1')
+    else
+      redis.call('HSET', key_of(node), F.continued, '1', F.linked, '1')
+    end
   end
   return follows, ending
 end

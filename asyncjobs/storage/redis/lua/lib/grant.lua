@@ -4,7 +4,7 @@
 local extras = {}
 local function read_job(id)
   return redis.pcall('HMGET', K.job(id), F.state, F.queue, F.name, F.payload, F.attempt, F.options, F.failures,
-    F.recoveries, F.enqueued, F.worker, F.exchange, F.created, F.batch, F.takes_outputs)
+    F.recoveries, F.enqueued, F.created, F.linked)
 end
 
 local function add_grant(grants, id, row, attempt)
@@ -22,10 +22,10 @@ local function add_grant(grants, id, row, attempt)
   end
   grants[n + 1], grants[n + 2], grants[n + 3], grants[n + 4] = id, row[3] or '', row[2], payload
   grants[n + 5], grants[n + 6], grants[n + 7] = row[6] or '', attempt, row[7] or '0'
-  grants[n + 8], grants[n + 9] = row[8] or '0', row[9] or row[12] or '0'
-  if row[13] or row[14] then
-    local outputs = false
-    if row[14] then
+  grants[n + 8], grants[n + 9] = row[8] or '0', row[9] or row[10] or '0'
+  if row[11] then
+    local links, outputs = redis.call('HMGET', K.job(id), F.batch, F.takes_outputs), false
+    if links[2] then
       outputs = {}
       local flat = redis.call('HGETALL', K.job(id))
       for at = 1, #flat, 2 do
@@ -35,6 +35,6 @@ local function add_grant(grants, id, row, attempt)
         end
       end
     end
-    extras[#extras + 1], extras[#extras + 2], extras[#extras + 3] = id, row[13] or '', outputs
+    extras[#extras + 1], extras[#extras + 2], extras[#extras + 3] = id, links[1] or '', outputs
   end
 end
