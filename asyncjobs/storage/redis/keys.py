@@ -88,7 +88,7 @@ FIELDS = {
     "attached": "A",  # up to which byte of `parents` it has asked to be told
     "timing": "T",  # "delay due" to be heeded once it has waited for its parents and its batch
     "continued": "C",  # jobs wait for it
-    "linked": "L",  # has been continued, a member of a batch, or takes results: there is more to read of it
+    "linked": "L",  # of the last five, what the hot path has to know in one field: see lib/links
     "takes_outputs": "I",  # results of parents are handed to it, in fields `O` and the parent's id
 }
 OUTPUT = "O"

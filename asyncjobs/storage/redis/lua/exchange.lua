@@ -16,6 +16,7 @@
 -- @include tell
 -- @include promote_due
 -- @include due
+-- @include links
 -- @include place
 -- @include linked
 -- @include finish

@@ -18,7 +18,7 @@ local function fetch(grants, dropped, touched, suspect)
 
   local function take(id, queue)
     local row = read_job(id)
-    if row[11] and row[1] == S.enqueued and row[2] == queue and is_called_off(call('HGET', K.job(id), F.batch)) then
+    if row[11] and row[1] == S.enqueued and row[2] == queue and is_called_off(links_of(row[11])) then
       skips = skips - 1
       end_cancelled(id)
       return false

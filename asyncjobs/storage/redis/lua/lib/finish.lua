@@ -1,5 +1,6 @@
 -- finish_all(counts, lists, touched, suspect): carries out every finish whose lease is this worker's. A string of
 -- codes, and the worker's suspect afterwards. O(1) each, O(log n) for the sorted sets.
+-- @include links
 local function finish_all(counts, lists, touched, suspect)
   local call, pcall = redis.call, redis.pcall
   local codes, done, cancels = {}, {}, {}
@@ -109,8 +110,8 @@ local function finish_all(counts, lists, touched, suspect)
           tell(job, id, row[5])
         end
         if row[6] then
-          local links = call('HMGET', job, F.batch, F.continued)
-          ended(id, S.succeeded, links[1], links[2])
+          local batch, flags = links_of(row[6])
+          ended(id, S.succeeded, batch, string.find(flags, 'C', 1, true))
         end
       else
         if n > 0 then

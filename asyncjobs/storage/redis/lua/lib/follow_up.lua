@@ -77,6 +77,7 @@ local function met(id, node, output)
   end
   if output then
     redis.call('HSET', job, F.takes_outputs, '1', OUTPUT .. node, output)
+    mark(job, 'I')
   end
   if redis.call('HINCRBY', job, F.unmet, -1) <= 0 and row[1] == S.awaiting then
     redis.call('ZREM', K.awaiting, id)

@@ -1,6 +1,7 @@
 -- read_job(id), add_grant(grants, id, row, attempt): what a worker must know to run a job, nine values:
 -- id, name, queue, payload, options, attempt, failures, recoveries, when it was enqueued. O(1). Of one that is a member
 -- of a batch or takes results of its parents, `extras` tells three more: id, batch or "", {parent, result, …}. O(fields).
+-- @include links
 local extras = {}
 local function read_job(id)
   return redis.pcall('HMGET', K.job(id), F.state, F.queue, F.name, F.payload, F.attempt, F.options, F.failures,
@@ -24,8 +25,9 @@ local function add_grant(grants, id, row, attempt)
   grants[n + 5], grants[n + 6], grants[n + 7] = row[6] or '', attempt, row[7] or '0'
   grants[n + 8], grants[n + 9] = row[8] or '0', row[9] or row[10] or '0'
   if row[11] then
-    local links, outputs = redis.call('HMGET', K.job(id), F.batch, F.takes_outputs), false
-    if links[2] then
+    local batch, flags = links_of(row[11])
+    local outputs = false
+    if string.find(flags, 'I', 1, true) then
       outputs = {}
       local flat = redis.call('HGETALL', K.job(id))
       for at = 1, #flat, 2 do
@@ -35,6 +37,6 @@ local function add_grant(grants, id, row, attempt)
         end
       end
     end
-    extras[#extras + 1], extras[#extras + 2], extras[#extras + 3] = id, links[1] or '', outputs
+    extras[#extras + 1], extras[#extras + 2], extras[#extras + 3] = id, batch or '', outputs
   end
 end
