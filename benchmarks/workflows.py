@@ -1,4 +1,4 @@
-"""`python -m benchmarks.workflows`: what batches, continuations and sheer numbers cost, beside plain jobs in one run.
+"""`python -m benchmarks.workflows`: what batches and continuations cost, beside plain jobs in one run.
 
 One process, one worker, one server of its own; figures are to be compared within a run.
 """
