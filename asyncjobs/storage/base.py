@@ -28,6 +28,7 @@ from asyncjobs.storage.batches import (
     Opened,
 )
 from asyncjobs.storage.dependencies import Follow, On, Parent
+from asyncjobs.storage.locks import LockRecord, LockReply, LockStorage
 from asyncjobs.storage.records import (
     HistoryEntry,
     JobRecord,
@@ -93,6 +94,9 @@ __all__ = [
     "HeartbeatReply",
     "HistoryEntry",
     "JobRecord",
+    "LockRecord",
+    "LockReply",
+    "LockStorage",
     "LogLine",
     "Members",
     "NewBatch",
@@ -139,7 +143,7 @@ class HeartbeatLink(Protocol):
 
 
 @runtime_checkable
-class Storage(BatchStorage, Protocol):
+class Storage(BatchStorage, LockStorage, Protocol):
     """All that asyncjobs asks of a storage."""
 
     @property

@@ -22,7 +22,15 @@ from typing import TypeVar
 
 from asyncjobs.clock import Clock
 from asyncjobs.storage import base
-from asyncjobs.storage.base import FINAL_STATES, Finished, HistoryEntry, JobRecord, LogLine, State
+from asyncjobs.storage.base import (
+    FINAL_STATES,
+    Finished,
+    HistoryEntry,
+    JobRecord,
+    LockRecord,
+    LogLine,
+    State,
+)
 from asyncjobs.storage.memory.ordered import Ordered
 from asyncjobs.storage.records import unpack_error
 
@@ -149,6 +157,11 @@ class Shard:
         """Nothing is reaped before this time."""
         self.due_claim: tuple[int, str] | None = None
         """The next due time, and the worker that will come for it."""
+        self.locks: dict[str, LockRecord] = {}
+        self.lock_waiters: dict[str, dict[tuple[str, str], int]] = {}
+        """By a lock's name, the tokens and inboxes of who waits for it, and since when."""
+        self.fence = 0
+        """The last fencing number of a lock."""
         self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
     # -- jobs and their states --
@@ -258,6 +271,11 @@ class Shard:
         for inbox in job.inboxes:
             self.inboxes.setdefault(inbox, []).append(job.id)
         job.inboxes.clear()
+        self._ring()
+
+    def tell(self, inbox: str, word: str) -> None:
+        """Put a word into an inbox."""
+        self.inboxes.setdefault(inbox, []).append(word)
         self._ring()
 
     def record(self, job: Job, event: str, *, worker: str = "", error: bytes = b"") -> None:
