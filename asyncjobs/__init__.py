@@ -4,6 +4,7 @@ from asyncjobs.client import Client
 from asyncjobs.context import JobContext, current_context
 from asyncjobs.job import Call, Job
 from asyncjobs.options import Exponential, Retention, Retry
+from asyncjobs.processes import ProcessContext
 from asyncjobs.registry import Registry
 from asyncjobs.storage.base import State
 from asyncjobs.sync import SyncClient, SyncJob
@@ -15,6 +16,7 @@ __all__ = [
     "Exponential",
     "Job",
     "JobContext",
+    "ProcessContext",
     "Registry",
     "Retention",
     "Retry",

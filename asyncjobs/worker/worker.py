@@ -2,10 +2,10 @@
 
 1. Start: connect, register on every shard, start a heartbeat thread and a pump for each.
 2. Life: the pumps fetch, run and hand in jobs; maintenance takes back the jobs of the dead and removes old
-   ones.
+   ones; the registry's background processes run beside them.
 3. Quiet: fetch nothing more.
-4. Stop: quiet, a grace period for what runs, then cancel it and put it back, hand in every outcome,
-   unregister.
+4. Stop: quiet, a grace period for what runs, then cancel it and put it back, while the background processes
+   are stopped; hand in every outcome, unregister.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from asyncjobs.worker.heartbeat import Heartbeat, StallRules
 from asyncjobs.worker.maintenance import Maintenance
 from asyncjobs.worker.memory import memory_in_use
 from asyncjobs.worker.notes import Notes
+from asyncjobs.worker.processes import Processes
 from asyncjobs.worker.pump import Pump
 from asyncjobs.worker.queue_order import QueueOrder
 from asyncjobs.worker.runner import Runner
@@ -111,6 +112,7 @@ class Worker:
         self._pumps: list[Pump] = []
         self._beats: list[Heartbeat] = []
         self._maintenance: Maintenance | None = None
+        self._processes: Processes | None = None
         self._started_ms = 0
         self._task: asyncio.Task[None] | None = None
         self.stopping = asyncio.Event()
@@ -208,6 +210,9 @@ class Worker:
                     beat.start()
                 loops.start_soon(self._maintenance.run)
                 loops.start_soon(self._announce)
+                if processes := self._registry.processes():
+                    self._processes = Processes(processes, self._client, lambda: self.id, self._tell_news)
+                    loops.start_soon(self._processes.run, self.started)
                 if self._quiet:
                     self.quiet()
                 await self.stopping.wait()
@@ -232,6 +237,12 @@ class Worker:
 
     async def _shut_down(self) -> None:
         self.quiet()
+        async with anyio.create_task_group() as ending:
+            if self._processes is not None:
+                ending.start_soon(self._processes.stop, self._grace, self._stop_now)
+            await self._end_attempts()
+
+    async def _end_attempts(self) -> None:
         await self._ended_within(self._grace, heed=True)
         for pump in self._pumps:
             pump.stop_attempts()
@@ -267,8 +278,12 @@ class Worker:
 
     @property
     def running(self) -> int:
-        """Attempts whose code runs; after the shutdown, those that couldn't be stopped."""
-        return sum(len(pump.attempts) for pump in self._pumps)
+        """Attempts whose code runs.
+
+        After the shutdown, those that couldn't be stopped, and background processes that couldn't.
+        """
+        left_behind = self._processes.left_behind if self._processes is not None else 0
+        return sum(len(pump.attempts) for pump in self._pumps) + left_behind
 
     def quiet(self) -> None:
         """Take no new jobs; those that run go on."""
@@ -341,7 +356,12 @@ class Worker:
             "quiet": self._quiet,
             "lag_ms": int(lag * 1000),
             "memory": memory_in_use(),
+            **({} if self._processes is None else {"processes": self._processes.report()}),
         }
+
+    def _tell_news(self) -> None:
+        for beat in self._beats:
+            beat.announce()
 
     def _heard(self, pump: Pump, worker: str, reply: HeartbeatReply) -> None:
         pump.heard(worker, reply)
