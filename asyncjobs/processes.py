@@ -58,7 +58,7 @@ class ProcessOptions:
     def of(
         cls,
         every: timedelta | float | None,
-        scope: str,
+        scope: Literal["worker", "cluster"],
         ttl: timedelta | float | None,
         backoff: Exponential | None,
         grace: timedelta | float,
@@ -82,7 +82,7 @@ class ProcessOptions:
             )
         return cls(
             every_ms,
-            cast(Literal["worker", "cluster"], scope),
+            scope,
             ttl_ms,
             backoff or BACKOFF,
             to_ms(grace, "grace"),

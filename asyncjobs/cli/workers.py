@@ -110,7 +110,7 @@ def _print(infos: list[WorkerInfo], now: datetime) -> None:
     ]
     if processes:
         click.echo()
-        columns = (
+        of_processes = (
             Column("PROCESS", style="bold", folds=True),
             Column("WORKER", folds=True),
             Column("STATE"),
@@ -118,4 +118,4 @@ def _print(infos: list[WorkerInfo], now: datetime) -> None:
             Column("RESTARTS", "right"),
             Column("LAST ERROR", rest=True),
         )
-        table(columns, sorted(processes))
+        table(of_processes, sorted(processes))
