@@ -23,6 +23,8 @@ The rest is for what it protects to come to an end, and for clocks that don't ru
 """
 RETRY_DELAY = 0.1
 """Seconds between two tries to renew while the storage can't be reached."""
+LONGEST_WAIT = 60.0
+"""Seconds after which a lock is tried again though no word of its release came: that may have been lost."""
 LATE = 0.5
 """Seconds by which the word that nobody released a lock may be late: then the connection is to blame."""
 
@@ -69,9 +71,10 @@ class LockHold:
     async def wait(self) -> None:
         """After `acquire` was refused, wait until it is worth another try. Raises `StorageError`."""
         shard = shard_for(self.name, self._storage.shards)
+        seconds = min(self._left, LONGEST_WAIT)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._left + LATE):
-                await self._storage.receive(shard, self._token, self._left)
+            async with asyncio.timeout(seconds + LATE):
+                await self._storage.receive(shard, self._token, seconds)
 
     async def keep(self) -> None:
         """Renew it, until it is lost or this is cancelled."""

@@ -35,6 +35,8 @@ BACKOFF = Exponential(base=1, cap=60, jitter="equal")
 class ProcessState(StrEnum):
     """What a background process is doing in one worker."""
 
+    STARTING = "starting"
+    """Its worker doesn't take jobs yet."""
     RUNNING = "running"
     WAITING = "waiting"
     """It has run, and will again after its `every`."""

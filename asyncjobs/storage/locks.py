@@ -50,7 +50,8 @@ class LockStorage(Protocol):
         If another holds it and an `inbox` is given, the token waits there: the longest waiting one is told
         when the lock is released (`Storage.receive` on the lock's shard gives the token), and may try again.
         It isn't told if the holder dies, so it has to try again anyway when the time left has passed; it
-        keeps its place until it acquires the lock, is told, or withdraws.
+        keeps its place until it acquires the lock, is told, or withdraws. One that has died is told in vain,
+        which costs the others no more than that time.
         """
         ...
 

@@ -87,7 +87,7 @@ class ProcessRunner:
         changed: Callable[[], None],
     ) -> None:
         self.process = process
-        self.state = ProcessState.STANDBY if process.options.scope == "cluster" else ProcessState.RUNNING
+        self.state = ProcessState.STARTING
         self.since_ms = system_clock()
         """When it came into this state."""
         self.restarts = 0
@@ -98,6 +98,8 @@ class ProcessRunner:
         self._client = client
         self._worker = worker
         self._stopping = stopping
+        # Its own code may do with that what it likes.
+        self._told_to_stop = asyncio.Event()
         self._changed = changed
         self._failures = 0
         self._hold: LockHold | None = None
@@ -111,6 +113,7 @@ class ProcessRunner:
         """Once `stopping` is set: end, after at most this grace. May be called again, with less."""
         loop = asyncio.get_running_loop()
         self._grace_ends = loop.time() + min(grace, self.process.options.grace_ms / 1000)
+        self._told_to_stop.set()
         self._standing_by.cancel()
         self._news.set()
 
@@ -134,6 +137,7 @@ class ProcessRunner:
         finally:
             with anyio.CancelScope(shield=True):
                 self._stopping.set()
+                self._told_to_stop.set()
                 await self._end()
                 await self._release()
 
@@ -203,7 +207,7 @@ class ProcessRunner:
         """Run its function once. Seconds to wait before the next turn; None: there is to be none."""
         hold = self._hold
         token = None if hold is None else hold.number
-        context = ProcessContext(self.process.name, self._client, self._worker, self._stopping, token)
+        context = ProcessContext(self.process.name, self._client, self._worker, self._told_to_stop, token)
         began = asyncio.get_running_loop().time()
         run = self.run = ProcessRun(self.process, context, self._news.set)
         self._say(ProcessState.RUNNING)

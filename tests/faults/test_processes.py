@@ -11,7 +11,7 @@ from asyncjobs import Client
 from asyncjobs.errors import StorageError
 from tests.faults.apps import standing
 from tests.faults.apps.standing import TTL
-from tests.faults.conftest import WorkerFactory
+from tests.faults.conftest import ProcessFactory, WorkerFactory
 from tests.faults.ledger import Ledger
 from tests.faults.worker_process import WorkerProcess
 from tests.proxy import ThreadedProxy
@@ -214,3 +214,16 @@ async def test_while_redis_is_away_for_less_than_the_ttl_it_goes_on(
 
 def ended(ledger: Ledger, token: int) -> bool:
     return any(line.event == "stop" and line.token == token for line in told(ledger))
+
+
+async def test_a_worker_ends_over_one_that_cannot_be_stopped(
+    redis_url: str, start_process: ProcessFactory
+) -> None:
+    worker = start_process(
+        *("-m", "asyncjobs", "worker", "tests.faults.apps.deaf:registry", "--redis", redis_url)
+    )
+    worker.wait_until_serving()
+    await eventually(lambda: "can't hear you" in worker.log)
+    assert worker.stop() == 0
+    assert "process deaf doesn't stop though it was cancelled: it is left behind" in worker.log
+    assert "the process ends over them" in worker.log
