@@ -29,6 +29,7 @@ from asyncjobs.storage.batches import (
     Opened,
 )
 from asyncjobs.storage.dependencies import Follow, On, Parent
+from asyncjobs.storage.locks import LockRecord, LockReply, LockStorage
 from asyncjobs.storage.records import (
     HistoryEntry,
     JobRecord,
@@ -98,6 +99,9 @@ __all__ = [
     "HeartbeatReply",
     "HistoryEntry",
     "JobRecord",
+    "LockRecord",
+    "LockReply",
+    "LockStorage",
     "LogLine",
     "Members",
     "NewBatch",
@@ -144,7 +148,7 @@ class HeartbeatLink(Protocol):
 
 
 @runtime_checkable
-class Storage(BatchStorage, AuditStorage, Protocol):
+class Storage(BatchStorage, LockStorage, AuditStorage, Protocol):
     """All that asyncjobs asks of a storage."""
 
     @property

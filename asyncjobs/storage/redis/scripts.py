@@ -159,6 +159,11 @@ QUEUES = Script("queues")
 WORKERS = Script("workers")
 STATS = Script("stats", "now")
 
+ACQUIRE_LOCK = Script("acquire_lock", "now", "name", "token", "ttl", "inbox")
+RENEW_LOCK = Script("renew_lock", "now", "name", "token", "ttl")
+RELEASE_LOCK = Script("release_lock", "now", "name", "token", "inbox")
+GET_LOCK = Script("get_lock", "now", "name")
+
 
 @cache
 def all_scripts() -> tuple[Script, ...]:
