@@ -1,4 +1,4 @@
-"""Under which ids a worker is known. An id is never used twice: who was taken for dead comes back under another."""
+"""Under which ids a worker is known. None is used twice: who was taken for dead comes back under another."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Registration:
         self.on_register: Callable[[str], None] | None = None
         """Is told each id before it is used."""
         self.persists = False
-        """True: a storage that refuses is asked again and again, for the worker has begun; False: that raises."""
+        """True: a storage that refuses is asked again and again, for the worker has begun. Else that raises."""
 
     async def register(self, shard: int) -> str:
         """Register on a shard, however long it takes; the id."""
