@@ -27,7 +27,7 @@ class Registration:
         self.on_register: Callable[[str], None] | None = None
         """Is told each id before it is used."""
         self.persists = False
-        """True: a storage that refuses is asked again and again, for the worker has begun. Else that raises."""
+        """True: it has begun, so a storage that refuses is asked again and again; False: that raises."""
 
     async def register(self, shard: int) -> str:
         """Register on a shard, however long it takes; the id."""
