@@ -1,6 +1,7 @@
 """Background jobs for asyncio on Redis: atomic, fenced, fast, typed."""
 
-from asyncjobs.batch import Batch, BatchBuilder
+from asyncjobs.batch import Batch
+from asyncjobs.batch_builder import BatchBuilder
 from asyncjobs.client import Client
 from asyncjobs.context import JobContext, current_context
 from asyncjobs.job import Call, Job

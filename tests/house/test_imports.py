@@ -20,7 +20,7 @@ LAYERS = (
     ("job", "context", "definition", "registry"),
     ("storage.memory", "storage.redis", "storage.conformance"),
     ("results", "monitoring", "control", "continuations", "creation"),
-    ("batch",),
+    ("batch", "batch_builder"),
     ("client",),
     ("sync",),
     ("worker",),
