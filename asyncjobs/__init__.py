@@ -9,7 +9,9 @@ from asyncjobs.options import Exponential, Retention, Retry
 from asyncjobs.registry import Registry
 from asyncjobs.serialization import PREVIOUS
 from asyncjobs.storage.base import BatchState, State
-from asyncjobs.sync import SyncClient, SyncJob
+from asyncjobs.sync import SyncClient
+from asyncjobs.sync_batch import SyncBatch
+from asyncjobs.sync_job import SyncJob
 from asyncjobs.worker import Worker
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Retention",
     "Retry",
     "State",
+    "SyncBatch",
     "SyncClient",
     "SyncJob",
     "Worker",

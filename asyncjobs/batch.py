@@ -134,7 +134,10 @@ class Batch:
                 pass
 
     async def jobs(self, *, offset: int = 0, limit: int = 50) -> list[Job[Any]]:
-        """A page of its members, in the order in which they were added; nested batches are passed over."""
+        """The jobs that are among a page of its members, in the order in which they were added.
+
+        Nested batches are members too, and come before the jobs that they were built with.
+        """
         found = await self._control.storage.members(self.batch_id, offset=offset, limit=limit)
         ids = [member for member in found.ids if not member.startswith("~")]
         return [job for job in await asyncio.gather(*map(self._control.get, ids)) if job is not None]

@@ -195,9 +195,13 @@ class RootBatchBuilder(BatchBuilder):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._open = False
+        self.discard()
         if exc_type is None:
             await self.commit()
+
+    def discard(self) -> None:
+        """Let nothing be added any more. What isn't committed is never sent."""
+        self._open = False
 
     async def commit(self) -> None:
         """Send it, and let it appear. The end of the block does that; sent again, it changes nothing.

@@ -27,7 +27,17 @@ class BatchLike(Protocol):
         ...
 
 
-Continuable: TypeAlias = Job[Any] | BatchLike
+@runtime_checkable
+class JobHolder(Protocol):
+    """A job for code that isn't async."""
+
+    @property
+    def job(self) -> Job[Any]:
+        """The job itself."""
+        ...
+
+
+Continuable: TypeAlias = Job[Any] | JobHolder | BatchLike
 """What can be continued: jobs, and batches."""
 
 
@@ -47,7 +57,7 @@ def parents_of(
         raise OptionError(
             "on_parent_failed is for on='succeeded': other continuations don't wait for what can't be"
         )
-    single = isinstance(what, (Job, BatchLike)) or not isinstance(cast(object, what), Iterable)
+    single = isinstance(what, (Job, JobHolder, BatchLike)) or not isinstance(cast(object, what), Iterable)
     listed: list[object] = [what] if single else list(cast("Iterable[object]", what))
     if not listed:
         raise OptionError("a continuation needs at least one parent")
@@ -55,7 +65,8 @@ def parents_of(
     if "" in wanted:
         raise OptionError("PREVIOUS is for chain(); here give job.output")
     parents: dict[tuple[bool, str], Parent] = {}
-    for parent in listed:
+    for given in listed:
+        parent = given.job if isinstance(given, JobHolder) else given
         if isinstance(parent, Job):
             job = cast("Job[Any]", cast(object, parent))
             takes = job.id in wanted

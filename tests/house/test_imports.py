@@ -22,7 +22,7 @@ LAYERS = (
     ("results", "monitoring", "control", "continuations", "creation"),
     ("batch", "batch_builder"),
     ("client",),
-    ("sync",),
+    ("sync", "sync_batch", "sync_job"),
     ("worker",),
     ("", "testing"),
     ("target",),
