@@ -1,6 +1,7 @@
 """Background jobs for asyncio on Redis: atomic, fenced, fast, typed."""
 
-from asyncjobs.batch import Batch, BatchBuilder
+from asyncjobs.batch import Batch
+from asyncjobs.batch_builder import BatchBuilder
 from asyncjobs.client import Client
 from asyncjobs.context import JobContext, current_context
 from asyncjobs.job import Call, Job
@@ -9,7 +10,9 @@ from asyncjobs.processes import ProcessContext
 from asyncjobs.registry import Registry
 from asyncjobs.serialization import PREVIOUS
 from asyncjobs.storage.base import BatchState, State
-from asyncjobs.sync import SyncClient, SyncJob
+from asyncjobs.sync import SyncClient
+from asyncjobs.sync_batch import SyncBatch
+from asyncjobs.sync_job import SyncJob
 from asyncjobs.worker import Worker
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "Retention",
     "Retry",
     "State",
+    "SyncBatch",
     "SyncClient",
     "SyncJob",
     "Worker",

@@ -6,15 +6,23 @@ import os
 from collections.abc import AsyncIterable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
-from asyncjobs.batch import Batch, RootBatchBuilder, continuation_of
+from asyncjobs.batch import Batch
+from asyncjobs.batch_builder import RootBatchBuilder
 from asyncjobs.chunks import send_in_chunks
-from asyncjobs.continuations import Continuable, OnEnd, OnParentFailed, parents_of, refuse_outputs
+from asyncjobs.continuations import (
+    Continuable,
+    OnEnd,
+    OnParentFailed,
+    check_chain,
+    continuation_of,
+    parents_of,
+    refuse_outputs,
+)
 from asyncjobs.control import Control
-from asyncjobs.creation import call_of, check_created, job_of, new_job
+from asyncjobs.creation import call_of, check_call, check_created, job_of, new_job
 from asyncjobs.definition import Definition
-from asyncjobs.errors import OptionError
 from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
 from asyncjobs.options import epoch_ms, to_ms
@@ -146,8 +154,7 @@ class Client(Control):
 
         def create(chunk: list[Call[R]]) -> Coroutine[Any, Any, object]:
             for call in chunk:
-                if not isinstance(cast(object, call), Call):
-                    raise OptionError(f"{call!r} isn't a call: give what `.call(…)` of a job returns")
+                check_call(call)
                 if call.outputs:
                     refuse_outputs(call)
             new = [new_job(call, self._take_shard()) for call in chunk]
@@ -201,18 +208,11 @@ class Client(Control):
         """Create jobs of which each runs when the one before has succeeded; all of them, or none.
 
         `PREVIOUS` stands for the result of the job before: `chain(fetch.call(url), parse.call(PREVIOUS))`.
+        At most 500; `continue_with` inside a batch makes chains of any length. Raises `OptionError` and what
+        `enqueue` raises.
         """
-        shard = self._take_shard()
-        links: list[tuple[Call[Any], tuple[Parent, ...]]] = []
-        for number, call in enumerate(calls):
-            if number == 0:
-                refuse_outputs(call)
-            if set(call.outputs) - {""}:
-                raise OptionError("in a chain, PREVIOUS stands for the result of the job before")
-            links.append((call, ()))
-        if not links:
-            raise OptionError("a chain needs at least one call")
-        return await self._create_linked(links, shard, chained=True)
+        check_chain(calls)
+        return await self._create_linked([(call, ()) for call in calls], self._take_shard(), chained=True)
 
     async def _create_linked(
         self,

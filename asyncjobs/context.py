@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from asyncjobs.batch import Batch
     from asyncjobs.client import Client
     from asyncjobs.sync import SyncClient
+    from asyncjobs.sync_batch import SyncBatch
 
 _NO_CLIENT = "a job that runs in a process of its own has no client; open one, or return what to enqueue"
 
@@ -94,6 +95,11 @@ class JobContext:
         if self._make_sync_client is None:
             raise NotInJob(_NO_CLIENT)
         return self._make_sync_client()
+
+    @property
+    def sync_batch(self) -> SyncBatch | None:
+        """The batch that the job is a member of, with verbs that block, for plain functions in a thread."""
+        return self.sync_client.batch_of(self._grant.batch) if self._grant.batch else None
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Say how far it is: from 0 to 1, with a message. May be called from any thread; it never waits."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
+from asyncjobs.creation import call_of, check_call
+from asyncjobs.definition import Definition
 from asyncjobs.errors import OptionError
 from asyncjobs.job import Call, Job
-from asyncjobs.storage.base import On, Parent
+from asyncjobs.storage.base import FOLLOW_LIMIT, On, Parent
 
 OnEnd: TypeAlias = Literal["succeeded", "failed", "finished"]
 """Which end of its parents lets a continuation run; `finished` is any."""
@@ -25,7 +27,17 @@ class BatchLike(Protocol):
         ...
 
 
-Continuable: TypeAlias = Job[Any] | BatchLike
+@runtime_checkable
+class JobHolder(Protocol):
+    """A job for code that isn't async."""
+
+    @property
+    def job(self) -> Job[Any]:
+        """The job itself."""
+        ...
+
+
+Continuable: TypeAlias = Job[Any] | JobHolder | BatchLike
 """What can be continued: jobs, and batches."""
 
 
@@ -45,7 +57,7 @@ def parents_of(
         raise OptionError(
             "on_parent_failed is for on='succeeded': other continuations don't wait for what can't be"
         )
-    single = isinstance(what, (Job, BatchLike))
+    single = isinstance(what, (Job, JobHolder, BatchLike)) or not isinstance(cast(object, what), Iterable)
     listed: list[object] = [what] if single else list(cast("Iterable[object]", what))
     if not listed:
         raise OptionError("a continuation needs at least one parent")
@@ -53,7 +65,8 @@ def parents_of(
     if "" in wanted:
         raise OptionError("PREVIOUS is for chain(); here give job.output")
     parents: dict[tuple[bool, str], Parent] = {}
-    for parent in listed:
+    for given in listed:
+        parent = given.job if isinstance(given, JobHolder) else given
         if isinstance(parent, Job):
             job = cast("Job[Any]", cast(object, parent))
             takes = job.id in wanted
@@ -80,3 +93,36 @@ def refuse_outputs(call: Call[Any], parents: set[str] | None = None) -> None:
                 f"{call.definition.name} takes the output of job {job_id or 'before'}, not waiting for it:"
                 " use continue_with, with that job among the parents"
             )
+
+
+def continuation_of(
+    what: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Call[Any], dict[str, Any]]:
+    """A continuation's call, and the keywords of ours that were given with it."""
+    if isinstance(what, Definition):
+        return call_of(cast("Definition[..., Any]", what), args, kwargs), {}
+    unknown = sorted(kwargs.keys() - {"on", "on_parent_failed"})
+    if unknown:
+        raise OptionError(
+            f"there is no option {', '.join(unknown)} of a continuation: give on, on_parent_failed"
+        )
+    return call_of(what, args, {}), kwargs
+
+
+def check_chain(calls: Sequence[Call[Any]]) -> None:
+    """Raise `OptionError` if calls can't follow each other."""
+    if not calls:
+        raise OptionError("a chain needs at least one call")
+    if len(calls) > FOLLOW_LIMIT:
+        raise OptionError(
+            f"a chain has at most {FOLLOW_LIMIT} calls, not {len(calls):,}: use continue_with in a batch"
+        )
+    for number, call in enumerate(calls):
+        check_call(call)
+        if set(call.outputs) - {""}:
+            raise OptionError("in a chain, PREVIOUS stands for the result of the job before")
+        if call.outputs and number == 0:
+            raise OptionError("PREVIOUS can't be an argument of a chain's first job: there is none before it")
+        if call.outputs and not calls[number - 1].definition.settings.keep_result:
+            before = calls[number - 1].definition.name
+            raise OptionError(f"{before} has keep_result=False, so there is no result of it for PREVIOUS")

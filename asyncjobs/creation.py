@@ -29,6 +29,12 @@ def call_of(
     return what
 
 
+def check_call(call: object) -> None:
+    """Raise `OptionError` for what isn't a call, where only calls can be given."""
+    if not isinstance(call, Call):
+        raise OptionError(f"{call!r} isn't a call: give what `.call(…)` of a job returns")
+
+
 def new_job(
     call: Call[Any],
     shard: int,

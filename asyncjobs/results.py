@@ -57,7 +57,15 @@ class ResultWaiter:
             raise ResultTimeout(f"job {job_id} has not ended within {timeout:g} s; it goes on") from None
 
     async def wait_for_batch(self, batch_id: str, timeout: float | None) -> BatchRecord | None:
-        """The record of a batch once it has finished; None if there is none. Raises `ResultTimeout`."""
+        """The record of a batch once it has finished; None if there is none.
+
+        With a time-out of 0, if it has by now. Raises `ResultTimeout`.
+        """
+        if timeout == 0:
+            record = await self._storage.get_batch(batch_id)
+            if record is not None and not record.state.is_finished:
+                raise ResultTimeout(f"batch {batch_id} has not finished by now; it goes on")
+            return record
 
         async def look() -> tuple[BatchRecord | None] | None:
             record = await self._storage.watch_batch(batch_id, self._inbox)

@@ -3,81 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from asyncjobs.batch_builder import BatchBuilder
 from asyncjobs.client import Client
+from asyncjobs.continuations import Continuable, OnEnd, OnParentFailed
 from asyncjobs.definition import Definition
 from asyncjobs.errors import AsyncjobsError
 from asyncjobs.job import Call, Job
 from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
 from asyncjobs.registry import Registry
-from asyncjobs.storage.base import HistoryEntry, LogLine, State, Storage
+from asyncjobs.storage.base import State, Storage
+from asyncjobs.sync_batch import SyncBatch
+from asyncjobs.sync_job import SyncJob
 
 P = ParamSpec("P")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-
-
-class SyncJob(Generic[R_co]):
-    """A `Job` whose verbs block. `job` is the job itself, with all that is known of it."""
-
-    __slots__ = ("_client", "job")
-
-    def __init__(self, client: SyncClient, job: Job[R_co]) -> None:
-        self._client = client
-        self.job = job
-
-    def __repr__(self) -> str:
-        return f"<SyncJob {self.id} {self.job.name} {self.state}>"
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        return self.job.id
-
-    @property
-    def state(self) -> State:
-        """Its state, when last looked at."""
-        return self.job.state
-
-    def refresh(self) -> SyncJob[R_co]:
-        """See `Job.refresh`."""
-        self._client.run(self.job.refresh())
-        return self
-
-    def result(self, timeout: timedelta | float | None = None) -> R_co:
-        """See `Job.result`."""
-        return self._client.run(self.job.result(timeout))
-
-    def cancel(self) -> bool:
-        """See `Client.cancel`."""
-        return self._client.run(self.job.cancel())
-
-    def requeue(self) -> None:
-        """See `Client.requeue`."""
-        self._client.run(self.job.requeue())
-
-    def run_now(self) -> None:
-        """See `Client.run_now`."""
-        self._client.run(self.job.run_now())
-
-    def delete(self) -> None:
-        """See `Client.delete`."""
-        self._client.run(self.job.delete())
-
-    def history(self) -> list[HistoryEntry]:
-        """See `Job.history`."""
-        return self._client.run(self.job.history())
-
-    def logs(self) -> list[LogLine]:
-        """See `Job.logs`."""
-        return self._client.run(self.job.logs())
 
 
 class SyncClient:
@@ -203,6 +150,62 @@ class SyncClient:
     def enqueue_many(self, calls: Iterable[Call[R]], /) -> list[SyncJob[R]]:
         """See `Client.enqueue_many`. The iterable is gone through on the client's own thread."""
         return [SyncJob(self, job) for job in self.run(self.client.enqueue_many(calls))]
+
+    @overload
+    def continue_with(
+        self,
+        parents: Continuable | Sequence[Continuable],
+        fn: Definition[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> SyncJob[R]: ...
+    @overload
+    def continue_with(
+        self,
+        parents: Continuable | Sequence[Continuable],
+        call: Call[R],
+        /,
+        *,
+        on: OnEnd = "succeeded",
+        on_parent_failed: OnParentFailed = "wait",
+    ) -> SyncJob[R]: ...
+    def continue_with(
+        self, parents: Continuable | Sequence[Continuable], what: Any, /, *args: Any, **kwargs: Any
+    ) -> SyncJob[Any]:
+        """See `Client.continue_with`."""
+        return self._job(cast(Any, self.client.continue_with(parents, what, *args, **kwargs)))
+
+    def chain(self, *calls: Call[Any]) -> list[SyncJob[Any]]:
+        """See `Client.chain`."""
+        return [SyncJob(self, job) for job in self.run(self.client.chain(*calls))]
+
+    @contextmanager
+    def batch(self, name: str = "", /) -> Generator[BatchBuilder, None, None]:
+        """See `Client.batch`: `with client.batch("import") as batch: batch.enqueue(…)`.
+
+        What its verbs return are `Job`s; `SyncJob(client, job)` is the same job with verbs that block.
+        """
+        builder = self.client.batch(name)
+        try:
+            yield builder
+        except BaseException:
+            builder.discard()
+            raise
+        self.run(builder.commit())
+
+    def get_batch(self, batch_id: str, /) -> SyncBatch | None:
+        """See `Client.get_batch`."""
+        batch = self.run(self.client.get_batch(batch_id))
+        return None if batch is None else SyncBatch(self, batch)
+
+    def batch_of(self, batch_id: str, /) -> SyncBatch:
+        """See `Client.batch_of`."""
+        return SyncBatch(self, self.client.batch_of(batch_id))
+
+    def batches(self, *, offset: int = 0, limit: int = 50) -> list[SyncBatch]:
+        """See `Client.batches`."""
+        return [SyncBatch(self, batch) for batch in self.run(self.client.batches(offset=offset, limit=limit))]
 
     @overload
     def get(self, job_id: str, definition: Definition[..., R], /) -> SyncJob[R] | None: ...

@@ -9,7 +9,10 @@ from typing import Any, NoReturn
 
 import click
 
-STATES = ("enqueued", "scheduled", "processing", "retrying", "succeeded", "failed", "cancelled")
+STATES = (
+    *("enqueued", "scheduled", "awaiting", "processing", "retrying"),
+    *("succeeded", "failed", "cancelled"),
+)
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?")

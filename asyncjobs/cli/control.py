@@ -85,18 +85,30 @@ async def _requeue_all(client: Client, state: str) -> int:
     return count
 
 
-@click.command(short_help="Cancel jobs, waiting or running.")
+@click.command(short_help="Cancel jobs, waiting or running, or whole batches.")
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--batch", is_flag=True, help="The ids are of batches: all in them that hasn't ended.")
 @connection_options
-def cancel(place: Place, job_ids: tuple[str, ...]) -> int:
-    """Cancel jobs, waiting or running.
+def cancel(place: Place, job_ids: tuple[str, ...], batch: bool) -> int:
+    """Cancel jobs, waiting or running, or with --batch all of a batch that hasn't ended.
 
     A running one is told at once; it ends when its code lets the cancellation through.
 
     \b
     Examples:
       asyncjobs cancel 0UVbAtBLvCPR1WGdSQI0 0UVbAtBLvCPR1WGdSQJ0
+      asyncjobs cancel --batch 0UVbAtBLvCPR1WGdSQK0
     """
+    if batch:
+
+        async def stop_all(client: Client, batch_id: str) -> str | None:
+            found = await client.batch_of(batch_id).refresh()
+            if found.state.is_finished:
+                return None
+            await found.cancel()
+            return f"batch {batch_id} is cancelled"
+
+        return _each(place, job_ids, stop_all, refused="had finished already")
 
     async def stop(client: Client, job_id: str) -> str | None:
         if not await client.cancel(job_id):
@@ -135,14 +147,14 @@ def _each(
     refused: str = "",
 ) -> int:
     """Do something to each job and say how it went; one that can't be done doesn't stop the others."""
-    from asyncjobs.errors import JobNotFound, JobStateError
+    from asyncjobs.errors import BatchNotFound, JobNotFound, JobStateError
 
     async def one_by_one(client: Client) -> int:
         code = OK
         for job_id in dict.fromkeys(job_ids):
             try:
                 told: Any = await act(client, job_id)
-            except (JobNotFound, JobStateError) as error:
+            except (BatchNotFound, JobNotFound, JobStateError) as error:
                 told, why = None, str(error)
             else:
                 why = f"{job_id} {refused}"

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 STYLES = {
     "enqueued": "cyan",
     "scheduled": "blue",
+    "awaiting": "blue",
+    "open": "yellow",
     "processing": "yellow",
     "retrying": "magenta",
     "succeeded": "green",
     "failed": "red",
     "cancelled": "bright_black",
 }
-"""How the states look."""
+"""How the states of jobs and batches look."""
 
 GAP = "  "
 NARROWEST = 12
@@ -165,6 +167,11 @@ def number(value: int) -> str:
 def size(count: int) -> str:
     """A number of bytes."""
     return f"{count / 1_000_000:,.0f} MB" if count else "-"
+
+
+def bar(fraction: float, width: int = 10) -> str:
+    """How far something is: `####------  40%`. Full only when it is whole."""
+    return f"{'#' * int(fraction * width):-<{width}} {int(fraction * 100):>3}%"
 
 
 def call_text(job: Job[Any]) -> str:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from asyncjobs.serialization import Output
+
 if TYPE_CHECKING:
+    from asyncjobs.batch import Batch
     from asyncjobs.job import Job
     from asyncjobs.monitoring import NamespaceStats, ProcessInfo, QueueInfo, WorkerInfo
-    from asyncjobs.storage.base import HistoryEntry, LogLine
+    from asyncjobs.storage.base import HistoryEntry, LogLine, Parent
 
 Document = dict[str, Any]
 
@@ -31,6 +34,8 @@ def plain(value: object) -> Any:
     """A value of a job as JSON knows it: sets and tuples are lists, bytes base64, other things text."""
     if value is None or isinstance(value, (bool, int)):
         return value
+    if type(value) is Output:
+        return repr(value)
     if isinstance(value, Enum):
         return plain(cast(object, value.value))
     if isinstance(value, str):
@@ -95,7 +100,44 @@ def job_document(job: Job[Any], error: HistoryEntry | None = None) -> Document:
         "cancel_requested": job.cancel_requested,
         "progress": job.progress,
         "progress_message": job.progress_message,
+        "batch": job.batch,
+        "parents": [parent_document(parent) for parent in job.parents],
+        "unmet": job.record.unmet if job.state == "awaiting" else 0,
         "error": None if error is None else error_document(error),
+    }
+
+
+def parent_document(parent: Parent) -> Document:
+    """What a job waits for, or waited for."""
+    return {
+        "id": parent.id,
+        "type": "batch" if parent.batch else "job",
+        "on": str(parent.on),
+        "output": parent.output,
+        "on_parent_failed": "cancel" if parent.cancel else "wait",
+    }
+
+
+def batch_document(batch: Batch) -> Document:
+    """A batch."""
+    record = batch.record
+    return {
+        "id": batch.id,
+        "name": plain(batch.name),
+        "state": str(batch.state),
+        "parent": record.parent or None,
+        "progress": batch.progress,
+        "total": batch.total,
+        "pending": batch.pending,
+        "succeeded": batch.succeeded,
+        "failed": batch.failed,
+        "cancelled": batch.cancelled,
+        "nested": record.nested,
+        "nested_succeeded": record.nested_succeeded,
+        "nested_failed": record.nested_failed,
+        "cancel_requested": record.cancel_requested,
+        "created_at": iso(batch.created_at),
+        "finished_at": iso(batch.finished_at),
     }
 
 

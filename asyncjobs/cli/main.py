@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import click
 
-from asyncjobs.cli import check, control, demo, enqueue, queues, reading, show, worker, workers
+from asyncjobs.cli import batches, check, control, demo, enqueue, queues, reading, show, worker, workers
 from asyncjobs.cli.exits import FAILED, INTERRUPTED, NO_APP, OK, UNREACHABLE, USAGE, complain
 from asyncjobs.errors import (
     AppImportError,
@@ -70,6 +70,7 @@ for _command in (
     reading.list_jobs,
     show.show,
     reading.stats,
+    batches.batches,
     control.requeue,
     control.cancel,
     control.delete,

@@ -56,10 +56,12 @@ def list_jobs(
     app: str | None,
     as_json: bool,
 ) -> None:
-    """List the jobs in a state: enqueued, scheduled, processing, retrying, succeeded, failed or cancelled.
+    """List the jobs in a state: enqueued, scheduled, awaiting, processing, retrying, succeeded, failed or
+    cancelled.
 
     Enqueued ones come in the order in which they will run, scheduled and retrying ones by the time they are
-    due, processing ones by worker, ended ones by when they ended, oldest first.
+    due, awaiting ones by how long they wait for other jobs and batches, processing ones by worker, ended ones
+    by when they ended, oldest first.
 
     \b
     Examples:
@@ -139,6 +141,12 @@ def _print_jobs(state: str, jobs: list[Job[Any]], errors: Errors, now: datetime)
     elif state == "scheduled":
         columns = (ID, job_name, queue, Column("DUE"), Column("ARGUMENTS", rest=True))
         rows = [(job.id, job.name, job.queue, ago(job.due_at), call_text(job)) for job in jobs]
+    elif state == "awaiting":
+        columns = (ID, job_name, queue, Column("WAITS FOR"), Column("ARGUMENTS", rest=True))
+        rows = [
+            (job.id, job.name, job.queue, f"{job.record.unmet} of {len(job.parents)}", call_text(job))
+            for job in jobs
+        ]
     elif state == "processing":
         columns = (
             ID,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from asyncjobs.job import Job
     from asyncjobs.storage.base import HistoryEntry, LogLine
 
+MOST_PARENTS = 20
+"""Parents that are shown of a job."""
+
 
 @dataclass
 class _Everything:
@@ -23,6 +26,8 @@ class _Everything:
     history: list[HistoryEntry]
     logs: list[LogLine]
     now: datetime
+    parents: list[str] = field(default_factory=list[str])
+    """Each of its parents, and what has become of it."""
     result: object = None
     result_kept: bool = False
     result_unreadable: str | None = None
@@ -56,7 +61,9 @@ def show(place: Place, job_id: str, app: str | None, as_json: bool) -> None:
                 f"there is no job {job_id}: it was never created, was deleted, or is past its retention"
             )
         stats = await client.stats()
-        all_of_it = _Everything(job, await job.history(), await job.logs(), stats.now)
+        all_of_it = _Everything(
+            job, await job.history(), await job.logs(), stats.now, await _parents(client, job)
+        )
         if job.state == "succeeded":
             try:
                 all_of_it.result = await client.outcome(job.record, None)
@@ -78,6 +85,22 @@ def show(place: Place, job_id: str, app: str | None, as_json: bool) -> None:
         _print_document(everything)
     else:
         _print(everything)
+
+
+async def _parents(client: Client, job: Job[Any]) -> list[str]:
+    """One line a parent: what it is, how it stands, and which end of it is waited for."""
+    lines: list[str] = []
+    for parent in job.parents[:MOST_PARENTS]:
+        if parent.batch:
+            batch = await client.get_batch(parent.id)
+            told = f"batch {parent.id} " + (f"{batch.name} {batch.state}".strip() if batch else "(removed)")
+        else:
+            before = await client.get(parent.id)
+            told = f"job {parent.id} " + (f"{before.name} {before.state}" if before else "(removed)")
+        wish = "" if parent.on == "succeeded" else f", once it has {parent.on}"
+        lines.append(told + wish + (", takes its output" if parent.output else ""))
+    more = len(job.parents) - len(lines)
+    return [*lines, f"and {more:,} more"] if more else lines
 
 
 def _print_document(everything: _Everything) -> None:
@@ -115,6 +138,12 @@ def _print(everything: _Everything) -> None:
     line("queue", job.queue + (f", priority {job.priority}" if job.priority else ""))
     for title, value in _arguments(job):
         line(title, value)
+    if job.batch is not None:
+        line("batch", job.batch)
+    for title, value in zip(["after", *[""] * len(everything.parents)], everything.parents, strict=False):
+        line(title, value)
+    if job.state == "awaiting":
+        line("waits for", f"{job.record.unmet} of {len(job.parents)}")
     time("created", job.created_at)
     time("due", job.due_at)
     time("enqueued", job.enqueued_at)

@@ -15,7 +15,7 @@ from tests.conftest import ServerFactory
 from tests.servers import Server
 
 COMMANDS = [
-    *("worker", "demo", "enqueue", "list", "show", "stats", "requeue", "cancel", "delete"),
+    *("worker", "demo", "enqueue", "list", "show", "stats", "batches", "requeue", "cancel", "delete"),
     *("pause", "resume", "purge", "workers", "check"),
 ]
 

@@ -8,19 +8,21 @@ from datetime import datetime
 
 import pytest
 
-from asyncjobs import Client
+from asyncjobs import Client, SyncClient
 from asyncjobs.cli.display import ID, Column, table
-from tests.cli.apps import cli_shop
+from tests.cli.apps import cli_producer, cli_shop
 from tests.cli.conftest import APP, Asyncjobs, OpenTerminal, Running, until_state
 from tests.waiting import eventually_sync
 
 JOB_KEYS = [
     *("id", "name", "queue", "priority", "state", "args", "kwargs", "unreadable", "attempt", "failures"),
     *("recoveries", "worker", "created_at", "enqueued_at", "due_at", "started_at", "finished_at"),
-    *("cancel_requested", "progress", "progress_message", "error"),
+    *("cancel_requested", "progress", "progress_message", "batch", "parents", "unmet", "error"),
 ]
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-STATES = ["enqueued", "scheduled", "processing", "retrying", "succeeded", "failed", "cancelled"]
+STATES = [
+    *("enqueued", "scheduled", "awaiting", "processing", "retrying", "succeeded", "failed", "cancelled"),
+]
 
 
 def _enqueue(asyncjobs: Asyncjobs, *args: object) -> str:
@@ -28,7 +30,7 @@ def _enqueue(asyncjobs: Asyncjobs, *args: object) -> str:
 
 
 @pytest.fixture
-def all_states(asyncjobs: Asyncjobs, worker: Running) -> dict[str, str]:
+def all_states(asyncjobs: Asyncjobs, worker: Running, redis_url: str) -> dict[str, str]:
     """A job in each state; its id by its state."""
     jobs = {
         "succeeded": _enqueue(asyncjobs, "send_email", "ada@example.com"),
@@ -40,6 +42,10 @@ def all_states(asyncjobs: Asyncjobs, worker: Running) -> dict[str, str]:
         "cancelled": _enqueue(asyncjobs, "add", "1", "2", "--queue", "unserved"),
     }
     asyncjobs("cancel", jobs["cancelled"])
+    with SyncClient(redis_url, registry=cli_producer.registry) as client:
+        parent = client.get(jobs["scheduled"])
+        assert parent is not None
+        jobs["awaiting"] = client.continue_with(parent, cli_producer.add, 1, b=2).id
     for state, job_id in jobs.items():
         until_state(asyncjobs, job_id, state)
     eventually_sync(lambda: asyncjobs("show", jobs["processing"], "--json").json["logs"], 20)
@@ -159,7 +165,7 @@ def test_a_job_that_is_not_there(asyncjobs: Asyncjobs) -> None:
 
 def test_types_of_the_application_are_read_with_its_registry(asyncjobs: Asyncjobs, redis_url: str) -> None:
     async def ship() -> str:
-        async with Client(redis_url, registry=cli_shop.registry) as client:
+        async with Client(redis_url, registry=cli_producer.registry) as client:
             return (await client.enqueue(cli_shop.ship, cli_shop.Order(7, {"b", "a"}))).id
 
     job_id = asyncio.run(ship())
@@ -199,7 +205,7 @@ def test_stats(asyncjobs: Asyncjobs, all_states: dict[str, str]) -> None:
     assert queues["mail"] == {"name": "mail", "length": 0, "paused": True, "latency": None}
     assert document["workers"] == 1
     told = asyncjobs("stats")
-    assert [line.split() for line in told.lines[:7]] == [[state, "1"] for state in STATES]
+    assert [line.split() for line in told.lines[: len(STATES)]] == [[state, "1"] for state in STATES]
     assert re.search(r"^mail +0 +- +paused$", told.out, re.MULTILINE)
     assert re.search(r"^unserved +1 +\d", told.out, re.MULTILINE)
     assert told.lines[-2:] == [

@@ -154,6 +154,71 @@ async def results(client: Client, job_id: str) -> None:
     print(number, other, found, rows, length)
 
 
+async def continue_with(client: Client) -> None:
+    job = await client.enqueue(resize, "a.png", 1)
+    await client.continue_with(job, send, 1)  # error
+    await client.continue_with(job, send)  # error
+    await client.continue_with(job, send, job.output)  # error
+    await client.continue_with(job, send.call(job.output))  # error
+    await client.continue_with([job], resize, "a.png", [job.output])  # error
+    await client.continue_with(job, send, "a", on="failed")  # error
+    await client.continue_with(job, send, "a", on_parent_failed="cancel")  # error
+    await client.continue_with(job, send.call("a"), on="deleted")  # error
+    await client.continue_with(job, send.call("a"), on_parent_failed="run")  # error
+    await client.continue_with(job, send.call("a"), "b")  # error
+    await client.continue_with(job.id, send, "a")  # error
+    await client.continue_with([job.id], send, "a")  # error
+    await client.continue_with(send, "a")  # error
+    await client.continue_with(job, undeclared, "a")  # error
+    await client.chain(send)  # error
+    await client.chain([send.call("a")])  # error
+    number: Job[int] = await client.continue_with(job, send, "a")  # error
+    job.output.upper()  # error
+    print(number)
+
+
+async def batches(client: Client, context: JobContext) -> None:
+    async with client.batch(5) as numbered:  # error
+        print(numbered)
+    async with client.batch("import") as batch:
+        batch.enqueue(send, 1)  # error
+        batch.enqueue(send)  # error
+        batch.enqueue(send, "a", on="failed")  # error
+        batch.enqueue(send.call("a"), queue="bulk")  # error
+        batch.enqueue_in("5", send, "a")  # error
+        batch.enqueue_many([send])  # error
+        job = batch.enqueue(resize, "a.png", 1)
+        await job  # error
+        batch.continue_with(job, send, job.output)  # error
+        batch.continue_with(job, send, "a", on="failed")  # error
+        with batch.batch("inner") as inner:
+            inner.enqueue(resize, "a.png", "1")  # error
+        number: Job[str] = job  # error
+        print(number)
+    with client.batch("import"):  # error
+        pass
+    stored = await client.get_batch(batch.id)
+    await stored.wait()  # error
+    if stored is not None:
+        await stored.enqueue(send, 1)  # error
+        await stored.enqueue_many(send.call("a"))  # error
+        await stored.wait(timeout="10")  # error
+    await context.batch.enqueue(send, "a")  # error
+
+
+def workflows_from_code_that_is_not_async(client: SyncClient) -> None:
+    job = client.enqueue(resize, "a.png", 1)
+    client.continue_with(job, send, job.output)  # error
+    client.continue_with(job, send, "a", on="failed")  # error
+    client.continue_with(job, send.call("a"), on="never")  # error
+    client.chain(send)  # error
+    with client.batch("import") as batch:
+        batch.enqueue(send, 1)  # error
+    client.get_batch(batch)  # error
+    number: int = client.continue_with(job, send, "a").result()  # error
+    print(number)
+
+
 def from_code_that_is_not_async(client: SyncClient) -> None:
     client.enqueue(send, 1)  # error
     client.enqueue(send)  # error

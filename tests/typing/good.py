@@ -7,6 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from asyncjobs import (
+    PREVIOUS,
+    Batch,
+    BatchBuilder,
+    BatchState,
     Call,
     Client,
     Exponential,
@@ -16,6 +20,7 @@ from asyncjobs import (
     Registry,
     Retention,
     Retry,
+    SyncBatch,
     SyncClient,
     SyncJob,
     Worker,
@@ -185,6 +190,71 @@ async def find(client: Client, job_id: str) -> None:
     job = await client.get(job_id, charge)
     if job is not None:
         assert_type(await job.result(), str)
+
+
+async def continue_with(client: Client) -> None:
+    job = await client.enqueue(resize, "a.png", 1)
+    text = await client.enqueue(send, "ada@example.com")
+    assert_type(await client.continue_with(job, send, "ada@example.com", copies=job.output), Job[str])
+    assert_type(await client.continue_with([job, text], send.call(text.output, copies=job.output)), Job[str])
+    assert_type(await client.continue_with(job, resize.call("b.png", 1), on="failed"), Job[int])
+    assert_type(
+        await client.continue_with((job, text), resize.call("b.png", 1), on_parent_failed="cancel"), Job[int]
+    )
+    assert_type(await client.continue_with(job, named_self, self="x", delay=1, when=0.5), Job[str])
+    assert_type(
+        await client.continue_with(job, awkward, "a", 1, b"", call="", context="", job_id=""), Job[None]
+    )
+    assert_type(await client.continue_with(job, crunch, [1.0, job.output, float(2)]), Job[float])
+    assert_type(job.output, int)
+    assert_type(await client.chain(resize.call("a.png", 1), resize.call("b.png", PREVIOUS)), list[Job[Any]])
+
+
+async def batches(client: Client, tomorrow: datetime) -> None:
+    async with client.batch("import") as batch:
+        assert_type(batch.enqueue(send, "ada@example.com", subject="Hi"), Job[str])
+        job = batch.enqueue(resize.call("a.png", 1))
+        assert_type(job, Job[int])
+        assert_type(batch.enqueue_in(5, named_self, "x", delay=1, when=0.5), Job[str])
+        assert_type(batch.enqueue_at(tomorrow, import_rows, "rows.csv"), Job[list[int]])
+        assert_type(batch.enqueue_many(resize.call(path, 1) for path in ["a.png"]), list[Job[int]])
+        assert_type(batch.continue_with(job, send, "ada@example.com", copies=job.output), Job[str])
+        with batch.batch("thumbnails") as inner:
+            assert_type(inner.continue_with([job, batch], resize.call("a.png", 1), on="finished"), Job[int])
+            builder: BatchBuilder = inner
+    assert_type(await client.continue_with([batch, builder, job], send, "ada@example.com"), Job[str])
+    stored = await client.get_batch(batch.id)
+    if stored is not None:
+        assert_type(await (await stored.wait(timeout=10)).enqueue(resize, "a.png", 1), Job[int])
+        assert_type(await stored.enqueue_many([send.call("ada@example.com")]), list[Job[str]])
+        assert_type(await client.continue_with(stored, send, "ada@example.com"), Job[str])
+        assert_type(await stored.jobs(), list[Job[Any]])
+        async with stored.batch("more") as more:
+            assert_type(more.enqueue(send, "ada@example.com"), Job[str])
+        print(stored.progress, stored.state is BatchState.OPEN, stored.pending)
+    assert_type(await client.batches(), list[Batch])
+
+
+async def add_to_the_own_batch(context: JobContext) -> None:
+    if context.batch is not None:
+        assert_type(await context.batch.enqueue(resize, "a.png", 1), Job[int])
+
+
+def workflows_from_code_that_is_not_async(client: SyncClient, context: JobContext) -> None:
+    job = client.enqueue(resize, "a.png", 1)
+    assert_type(client.continue_with(job, send, "ada@example.com", copies=job.output), SyncJob[str])
+    assert_type(client.continue_with([job], resize.call("a.png", job.output), on="succeeded"), SyncJob[int])
+    assert_type(client.chain(resize.call("a.png", 1)), list[SyncJob[Any]])
+    with client.batch("import") as batch:
+        assert_type(batch.enqueue(named_self, "x", delay=1, when=0.5), Job[str])
+    assert_type(client.continue_with([batch, job], send, "ada@example.com"), SyncJob[str])
+    stored = client.get_batch(batch.id)
+    if stored is not None:
+        assert_type(stored, SyncBatch)
+        assert_type(stored.wait(timeout=10).enqueue(resize, "a.png", 1), SyncJob[int])
+        assert_type(client.continue_with(stored, send, "ada@example.com"), SyncJob[str])
+    if context.sync_batch is not None:
+        assert_type(context.sync_batch.enqueue(send, "ada@example.com"), SyncJob[str])
 
 
 def from_code_that_is_not_async(client: SyncClient, context: JobContext) -> None:

@@ -1,0 +1,244 @@
+"""Building a batch, which appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Coroutine, Iterable, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar, overload
+
+from asyncjobs.chunks import send_in_chunks
+from asyncjobs.continuations import (
+    Continuable,
+    OnEnd,
+    OnParentFailed,
+    continuation_of,
+    parents_of,
+    refuse_outputs,
+)
+from asyncjobs.control import Control
+from asyncjobs.creation import call_of, check_call, check_created, job_of, new_job
+from asyncjobs.definition import Definition
+from asyncjobs.errors import BatchClosed, BatchNotFound, OptionError, StorageError
+from asyncjobs.ids import new_id
+from asyncjobs.job import Call, Job
+from asyncjobs.options import epoch_ms, to_ms
+from asyncjobs.storage.base import FOLLOW_LIMIT, NewBatch, NewJob, Opened, Parent
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CHUNK = 250
+"""Members that are sent at a time."""
+CHUNKS_UNDER_WAY = 4
+MAX_NAME = 200
+
+
+class BatchBuilder:
+    """A batch that is being built: nothing of it is sent until the block ends, and then all of it is.
+
+    Its verbs are those of `Client`, but not awaited. Jobs that they return can be continued, and their
+    `output` passed on, inside the same batch.
+    """
+
+    def __init__(self, control: Control, name: str, shard: int, parent: str = "") -> None:
+        if len(name) > MAX_NAME:
+            raise OptionError(f"a batch's name has at most {MAX_NAME} characters, not {len(name)}")
+        self.batch_id = new_id(shard)
+        self.name = name
+        self._control = control
+        self._shard = shard
+        self._parent = parent
+        self._jobs: list[NewJob] = []
+        self._open = True
+        self._root: BatchBuilder = self
+        self._nested: list[NewBatch] = []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.batch_id} {self.name!r}>"
+
+    @property
+    def id(self) -> str:
+        """Its id, for `Client.get_batch`."""
+        return self.batch_id
+
+    def __len__(self) -> int:
+        """How many jobs are in it by now, those of nested batches included."""
+        return len(self._root._jobs)
+
+    def __bool__(self) -> bool:
+        return True
+
+    @overload
+    def enqueue(self, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Job[R]: ...
+    @overload
+    def enqueue(self, call: Call[R], /) -> Job[R]: ...
+    def enqueue(self, what: Any, /, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Add a job. See `Client.enqueue`."""
+        return self._add(call_of(what, args, kwargs))
+
+    @overload
+    def enqueue_in(
+        self, delay: timedelta | float, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job[R]: ...
+    @overload
+    def enqueue_in(self, delay: timedelta | float, call: Call[R], /) -> Job[R]: ...
+    def enqueue_in(self, delay: timedelta | float, what: Any, /, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Add a job that runs after a delay, counted from when the batch appears."""
+        return self._add(call_of(what, args, kwargs), delay_ms=to_ms(delay, "the delay"))
+
+    @overload
+    def enqueue_at(
+        self, when: datetime, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job[R]: ...
+    @overload
+    def enqueue_at(self, when: datetime, call: Call[R], /) -> Job[R]: ...
+    def enqueue_at(self, when: datetime, what: Any, /, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Add a job that runs at a time. See `Client.enqueue_at`."""
+        return self._add(call_of(what, args, kwargs), due_ms=epoch_ms(when, "the time to run at"))
+
+    def enqueue_many(self, calls: Iterable[Call[R]], /) -> list[Job[R]]:
+        """Add many jobs."""
+        jobs: list[Job[R]] = []
+        for call in calls:
+            check_call(call)
+            jobs.append(self._add(call))
+        return jobs
+
+    @overload
+    def continue_with(
+        self,
+        parents: Continuable | Sequence[Continuable],
+        fn: Definition[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Job[R]: ...
+    @overload
+    def continue_with(
+        self,
+        parents: Continuable | Sequence[Continuable],
+        call: Call[R],
+        /,
+        *,
+        on: OnEnd = "succeeded",
+        on_parent_failed: OnParentFailed = "wait",
+    ) -> Job[R]: ...
+    def continue_with(
+        self, parents: Continuable | Sequence[Continuable], what: Any, /, *args: Any, **kwargs: Any
+    ) -> Job[Any]:
+        """Add a job that runs after others, of this batch or not. See `Client.continue_with`."""
+        call, rules = continuation_of(what, args, kwargs)
+        return self._add(call, parents=parents_of(parents, call, **rules))
+
+    def batch(self, name: str = "") -> NestedBatchBuilder:
+        """A batch that is a member of this one: `with batch.batch("thumbnails") as inner: …`."""
+        self._check_open()
+        return NestedBatchBuilder(self, name)
+
+    def _add(
+        self, call: Call[R], delay_ms: int = 0, due_ms: int = 0, parents: Sequence[Parent] | None = None
+    ) -> Job[R]:
+        self._check_open()
+        if parents is None:
+            refuse_outputs(call)
+        new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id)
+        self._root._jobs.append(new)
+        return job_of(self._control, new, call.definition)
+
+    def _check_open(self) -> None:
+        if not (self._open and self._root._open):
+            raise OptionError(
+                f"batch {self.batch_id} is built already: await client.get_batch(id), and add to that"
+            )
+
+
+class NestedBatchBuilder(BatchBuilder):
+    """A batch inside another one that is being built.
+
+    If its block raises, nothing of it is sent; the other one is, should its own block go on and end well.
+    """
+
+    def __init__(self, outer: BatchBuilder, name: str) -> None:
+        super().__init__(outer._control, name, outer._shard, outer.batch_id)
+        self._root = outer._root
+        self._inner: list[NestedBatchBuilder] = []
+        self._root._nested.append(NewBatch(self.batch_id, name, outer.batch_id))
+        if isinstance(outer, NestedBatchBuilder):
+            outer._inner.append(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        left_out = self._end()
+        if exc_type is not None:
+            root = self._root
+            root._jobs = [job for job in root._jobs if job.batch not in left_out]
+            root._nested = [batch for batch in root._nested if batch.id not in left_out]
+
+    def _end(self) -> set[str]:
+        """Let nothing be added any more, here or in what is nested in it; the ids of all these batches."""
+        self._open = False
+        return {self.batch_id}.union(*(inner._end() for inner in self._inner))
+
+
+class RootBatchBuilder(BatchBuilder):
+    """What `Client.batch` gives: `async with client.batch("import") as batch: …`."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.discard()
+        if exc_type is None:
+            await self.commit()
+
+    def discard(self) -> None:
+        """Let nothing be added any more. What isn't committed is never sent."""
+        self._open = False
+
+    async def commit(self) -> None:
+        """Send it, and let it appear. The end of the block does that; sent again, it changes nothing.
+
+        Raises `ParentGone`, `BatchNotFound` or `BatchClosed` (of a batch that it is to be nested in),
+        `StorageFull`, `StorageUnavailable`. Then nothing of it runs, unless the very last step was carried
+        out and its answer lost: commit again to be sure.
+        """
+        self._open = False
+        storage = self._control.storage
+        batches = [NewBatch(self.batch_id, self.name, self._parent), *self._nested]
+        for at in range(0, len(batches), FOLLOW_LIMIT):
+            self._check(await storage.open_batches(batches[at : at + FOLLOW_LIMIT]))
+
+        def create(chunk: list[NewJob]) -> Coroutine[Any, Any, object]:
+            async def send() -> None:
+                check_created(chunk, await storage.create(chunk))
+
+            return send()
+
+        await send_in_chunks(self._jobs, CHUNK, CHUNKS_UNDER_WAY, create)
+        self._check(await storage.commit_batch(self.batch_id))
+        # From here on any worker does the rest, if this client can't.
+        with contextlib.suppress(StorageError):
+            for _ in range(0, len(self._jobs) + len(batches), FOLLOW_LIMIT):
+                if not await storage.carry_on(self._shard):
+                    break
+
+    def _check(self, opened: Opened) -> None:
+        if opened is Opened.MISSING:
+            what = (
+                f"batch {self._parent}, which it is to be nested in,"
+                if self._parent
+                else "what was sent of it"
+            )
+            raise BatchNotFound(
+                f"batch {self.batch_id} {self.name!r} can't be committed: {what} isn't there any more"
+            )
+        if opened is Opened.CANCELLED:
+            raise BatchClosed(f"batch {self._parent} is cancelled: nothing can be added to it")
