@@ -38,6 +38,24 @@ from asyncjobs.storage.records import (
     Stats,
     WorkerRecord,
 )
+from asyncjobs.storage.recurrences import (
+    ALIVE_MS,
+    OPEN_LIMIT,
+    ORPHAN_MS,
+    WAIT_MS,
+    Changed,
+    Due,
+    DueReply,
+    Fired,
+    Firing,
+    NewRecurring,
+    Put,
+    RecurringPage,
+    RecurringRecord,
+    RecurringStorage,
+    Renewed,
+    Triggered,
+)
 from asyncjobs.storage.states import (
     FINAL_STATES,
     FOLLOW_LIMIT,
@@ -67,26 +85,35 @@ from asyncjobs.storage.transitions import (
 )
 
 __all__ = [
+    "ALIVE_MS",
     "BATCH_RETENTION_MS",
     "FINAL_STATES",
     "FOLLOW_LIMIT",
     "HISTORY_LIMIT",
     "LOG_LIMIT",
+    "OPEN_LIMIT",
+    "ORPHAN_MS",
     "PRIORITY_LIMIT",
     "PROMOTE_LIMIT",
     "SKIP_LIMIT",
     "STAGING_MS",
     "STUB_MS",
+    "WAIT_MS",
     "BatchRecord",
     "BatchState",
     "BatchStorage",
     "Cancelled",
+    "Changed",
     "Created",
     "Deleted",
+    "Due",
+    "DueReply",
     "ExchangeReply",
     "ExchangeRequest",
     "Finish",
     "Finished",
+    "Fired",
+    "Firing",
     "Follow",
     "Grant",
     "HeartbeatLink",
@@ -97,19 +124,26 @@ __all__ = [
     "Members",
     "NewBatch",
     "NewJob",
+    "NewRecurring",
     "Note",
     "On",
     "Opened",
     "Outcome",
     "Page",
     "Parent",
+    "Put",
     "QueueRecord",
     "ReapReply",
+    "RecurringPage",
+    "RecurringRecord",
+    "RecurringStorage",
+    "Renewed",
     "Requeued",
     "Retention",
     "State",
     "Stats",
     "Storage",
+    "Triggered",
     "WorkerRecord",
 ]
 
@@ -139,7 +173,7 @@ class HeartbeatLink(Protocol):
 
 
 @runtime_checkable
-class Storage(BatchStorage, Protocol):
+class Storage(BatchStorage, RecurringStorage, Protocol):
     """All that asyncjobs asks of a storage."""
 
     @property

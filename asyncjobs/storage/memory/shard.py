@@ -22,7 +22,15 @@ from typing import TypeVar
 
 from asyncjobs.clock import Clock
 from asyncjobs.storage import base
-from asyncjobs.storage.base import FINAL_STATES, Finished, HistoryEntry, JobRecord, LogLine, State
+from asyncjobs.storage.base import (
+    FINAL_STATES,
+    Finished,
+    HistoryEntry,
+    JobRecord,
+    LogLine,
+    RecurringRecord,
+    State,
+)
 from asyncjobs.storage.memory.ordered import Ordered
 from asyncjobs.storage.records import unpack_error
 
@@ -102,6 +110,34 @@ class Queue:
 
 
 @dataclass(slots=True)
+class RecurringJob(RecurringRecord):
+    """A recurring job: what readers see of it, and what only the transitions need."""
+
+    timing: str = ""
+    seen_ms: int = 0
+    """When a worker last declared its id."""
+    held_ms: int = 0
+    """When a worker last declared this revision of it."""
+    open: list[str] = field(default_factory=list[str])
+    """Its last jobs."""
+
+
+@dataclass(slots=True)
+class Recurring:
+    """The recurring jobs of a shard."""
+
+    jobs: dict[str, RecurringJob] = field(default_factory=dict[str, RecurringJob])
+    looks: Ordered = field(default_factory=Ordered)
+    """By when they are looked at next; those that aren't, by `NEVER`."""
+    alive_ms: int | None = None
+    """When any worker last looked."""
+    hold_ms: int = 0
+    """None is orphaned before this time."""
+    claim: tuple[int, str] | None = None
+    """When the next one is looked at, and the worker that will come for it."""
+
+
+@dataclass(slots=True)
 class Worker:
     """A registered worker."""
 
@@ -147,6 +183,7 @@ class Shard:
         """When anybody last registered or renewed a lease."""
         self.hold_ms = 0
         """Nothing is reaped before this time."""
+        self.recurring = Recurring()
         self.due_claim: tuple[int, str] | None = None
         """The next due time, and the worker that will come for it."""
         self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}

@@ -32,10 +32,11 @@ from asyncjobs.storage.base import (
 from asyncjobs.storage.memory import by_hand, leases, reading
 from asyncjobs.storage.memory import exchange as exchanging
 from asyncjobs.storage.memory import retention as trimming
+from asyncjobs.storage.memory.recurrences import MemoryRecurrences
 from asyncjobs.storage.memory.shard import Shard
 
 
-class MemoryStorage:
+class MemoryStorage(MemoryRecurrences):
     """A storage in this process's memory: for unit tests, and to say precisely what any storage does.
 
     Clients and workers that share one object share its jobs, from any thread and any event loop; nothing
