@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from asyncjobs.clock import to_datetime
 from asyncjobs.errors import JobStateError, OptionError, RecurringNotFound, SerializationError, StorageError
@@ -122,7 +122,7 @@ class RecurringJobs:
         paused one stays paused. Raises `OptionError`, and `JobStateError` if one of that id is declared in
         the code of workers.
         """
-        if not isinstance(call, Call):
+        if not isinstance(cast(object, call), Call):
             raise OptionError(f"{call!r} isn't a call: give what `.call(…)` of a job returns")
         recurrence = recurrence_of(recurring_id, schedule, call, **options)
         now = await self._client.storage.time_ms(shard_for(recurring_id, self._client.storage.shards))

@@ -200,7 +200,7 @@ class Registry:
             if isinstance(fn, Definition):
                 if own:
                     raise DefinitionError(f"{fn.name} is declared already: give a job's options there")
-                definition: Definition[..., Any] = fn
+                definition = cast(Definition[..., Any], fn)
             else:
                 settings = self.defaults.merge(**cast(OptionOverrides, options))
                 definition = self._declare(fn, name, tuple(aliases), context, runs_in, settings)

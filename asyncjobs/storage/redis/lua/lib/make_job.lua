@@ -17,8 +17,10 @@ local function make_job(at)
       call('HSET', job, F.enqueued, 0)
       local earliest = math.min(due_head(K.scheduled) or math.huge, due_head(K.retrying) or math.huge)
       placed = type(redis.pcall('ZADD', K.scheduled, due, id)) == 'number'
-      if placed and (due < earliest or call('HEXISTS', K.queues, queue) == 0) then
+      if placed and due < earliest then
         wake(queue)
+      elseif placed and call('HEXISTS', K.queues, queue) == 0 then
+        call('HSET', K.queues, queue, '')
       end
     else
       placed = place(id, queue, priority, now)
