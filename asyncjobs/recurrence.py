@@ -195,15 +195,13 @@ class Recurrence:
             raise SerializationError(f"recurring job {recurring_id!r} can't be read: {error}") from error
 
 
-def recurrence_of(
-    recurring_id: str,
+def checked_options(
     when: str | timedelta | Schedule | None,
-    call: Call[Any],
     *,
     every: timedelta | float | None = None,
     **options: Unpack[RecurringOptions],
-) -> Recurrence:
-    """A recurring job of what a user has given. Raises `OptionError`."""
+) -> dict[str, Any]:
+    """The schedule and options that a user has given, as fields of a `Recurrence`. Raises `OptionError`."""
     known = RecurringOptions.__annotations__
     if unknown := sorted(options.keys() - known.keys()):
         raise OptionError(f"there is no option {', '.join(unknown)}: give some of {', '.join(known)}")
@@ -226,21 +224,28 @@ def recurrence_of(
         raise OptionError(
             f"the jitter ({jitter_ms / 1000:g} s) has to be less than the interval ({schedule})"
         )
+    return {
+        "schedule": schedule,
+        "misfire": misfire,
+        "overlap": overlap,
+        "jitter_ms": jitter_ms,
+        "start_ms": start_ms,
+        "end_ms": end_ms,
+    }
+
+
+def recurrence_of(recurring_id: str, call: Call[Any], options: dict[str, Any]) -> Recurrence:
+    """A recurring job that makes a call; `options` are what `checked_options` gives. Raises `OptionError`."""
     settings = call.definition.settings
     return Recurrence(
         id=check_id(recurring_id),
-        schedule=schedule,
         name=call.definition.name,
         queue=settings.queue,
         payload=call.payload,
         priority=settings.priority,
         options=call.definition.overrides,
         max_recoveries=settings.max_recoveries,
-        misfire=misfire,
-        overlap=overlap,
-        jitter_ms=jitter_ms,
-        start_ms=start_ms,
-        end_ms=end_ms,
+        **options,
     )
 
 

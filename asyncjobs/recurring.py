@@ -10,7 +10,14 @@ from asyncjobs.clock import to_datetime
 from asyncjobs.errors import JobStateError, OptionError, RecurringNotFound, SerializationError, StorageError
 from asyncjobs.ids import new_id, shard_for
 from asyncjobs.job import Call, Job
-from asyncjobs.recurrence import Misfire, Overlap, Recurrence, RecurringOptions, recurrence_of
+from asyncjobs.recurrence import (
+    Misfire,
+    Overlap,
+    Recurrence,
+    RecurringOptions,
+    checked_options,
+    recurrence_of,
+)
 from asyncjobs.schedules import Schedule
 from asyncjobs.storage.base import Changed, Put, RecurringRecord, State, Triggered
 
@@ -124,7 +131,7 @@ class RecurringJobs:
         """
         if not isinstance(cast(object, call), Call):
             raise OptionError(f"{call!r} isn't a call: give what `.call(…)` of a job returns")
-        recurrence = recurrence_of(recurring_id, schedule, call, **options)
+        recurrence = recurrence_of(recurring_id, call, checked_options(schedule, **options))
         now = await self._client.storage.time_ms(shard_for(recurring_id, self._client.storage.shards))
         put = await self._client.storage.put_recurring(
             recurrence.new(declared=False), recurrence.next_after(now)

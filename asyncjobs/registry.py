@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from asyncjobs.context import JobContext
@@ -18,10 +17,9 @@ from asyncjobs.definition import (
     SyncDefinition,
     kind_of,
 )
-from asyncjobs.errors import CallError, DefinitionError, OptionError, UnknownJob
+from asyncjobs.errors import DefinitionError, OptionError, UnknownJob
 from asyncjobs.options import JobOptions, OptionOverrides
-from asyncjobs.recurrence import Recurrence, RecurringJobOptions, RecurringOptions, recurrence_of
-from asyncjobs.schedules import Schedule
+from asyncjobs.recurring_declarations import RecurringDeclarations
 from asyncjobs.serialization import MsgpackSerializer, Serializer, collect_types, import_name
 
 P = ParamSpec("P")
@@ -55,7 +53,7 @@ class ContextJobDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[JobContext, P], R], /) -> SyncContextDefinition[P, R]: ...
 
 
-class Registry:
+class Registry(RecurringDeclarations):
     """The jobs that a program knows. A client packs their arguments by it, and a worker runs what it holds.
 
     * `serializer`: how arguments and results are packed (default: a `MsgpackSerializer`).
@@ -70,12 +68,12 @@ class Registry:
         max_payload: int = MAX_PAYLOAD,
         **defaults: Unpack[OptionOverrides],
     ) -> None:
+        super().__init__()
         self.serializer: Serializer = serializer or MsgpackSerializer()
         self.max_payload = max_payload
         self.defaults = JobOptions().merge(**defaults)
         self._definitions: dict[str, Definition[..., Any]] = {}
         self._by_name: dict[str, Definition[..., Any]] = {}
-        self._recurrences: dict[str, Recurrence] = {}
 
     @overload
     def job(  # type: ignore[overload-overlap]
@@ -141,77 +139,6 @@ class Registry:
             return self._declare(fn, name, tuple(aliases), context, runs_in, settings)
 
         return declare if fn is None else declare(fn)
-
-    @overload
-    def recurring(
-        self,
-        schedule: str | Schedule | None = None,
-        /,
-        *,
-        every: timedelta | float | None = None,
-        id: str | None = None,
-        name: str | None = None,
-        aliases: tuple[str, ...] | list[str] = (),
-        context: Literal[True],
-        runs_in: Literal["thread", "process"] | None = None,
-        **options: Unpack[RecurringJobOptions],
-    ) -> ContextJobDecorator: ...
-    @overload
-    def recurring(
-        self,
-        schedule: str | Schedule | None = None,
-        /,
-        *,
-        every: timedelta | float | None = None,
-        id: str | None = None,
-        name: str | None = None,
-        aliases: tuple[str, ...] | list[str] = (),
-        context: Literal[False] = False,
-        runs_in: Literal["thread", "process"] | None = None,
-        **options: Unpack[RecurringJobOptions],
-    ) -> JobDecorator: ...
-    def recurring(
-        self,
-        schedule: str | Schedule | None = None,
-        /,
-        *,
-        every: timedelta | float | None = None,
-        id: str | None = None,
-        name: str | None = None,
-        aliases: tuple[str, ...] | list[str] = (),
-        context: bool = False,
-        runs_in: Literal["thread", "process"] | None = None,
-        **options: Unpack[RecurringJobOptions],
-    ) -> Any:
-        """Declare a function as a job that recurs: `@registry.recurring("0 9 * * mon-fri")`.
-
-        * `schedule`: a cron expression (see `Cron`); or `every`: an interval, a `timedelta` or seconds.
-        * `id`: what the recurring job is called; default: the job's name. One function can have several, by a
-          decorator for each, with an id each; only the one next to the function takes the job's own options.
-        * `timezone`, `misfire`, `overlap`, `jitter`, `start`, `end`: see `RecurringOptions`.
-        * All else as in `job`. What the function takes needs defaults, as it's called without arguments.
-
-        Workers with this registry tell the storage of it. Raises `DefinitionError` or `OptionError`.
-        """
-        recurring = {key: options.pop(key) for key in RecurringOptions.__annotations__ if key in options}  # type: ignore[misc]
-        own = name or aliases or context or runs_in or options
-
-        def declare(fn: Callable[..., Any]) -> Definition[..., Any]:
-            if isinstance(fn, Definition):
-                if own:
-                    raise DefinitionError(f"{fn.name} is declared already: give a job's options there")
-                definition = cast(Definition[..., Any], fn)
-            else:
-                settings = self.defaults.merge(**cast(OptionOverrides, options))
-                definition = self._declare(fn, name, tuple(aliases), context, runs_in, settings)
-            self._recur(definition, id or definition.name, schedule, every, cast(RecurringOptions, recurring))
-            return definition
-
-        return declare
-
-    def recurrences(self) -> list[Recurrence]:
-        """What is declared to recur, by id."""
-        return [self._recurrences[known] for known in sorted(self._recurrences)]
 
     def external(self, name: str, **options: Unpack[OptionOverrides]) -> JobDecorator:
         """Declare the signature of a job whose code is in another program, so that it can be enqueued.
@@ -289,29 +216,6 @@ class Registry:
         runs: Runs = "loop" if is_async else (runs_in or "thread")
         kind = kind_of(is_async, context)
         return self._add(kind(self, fn, name, runs, context=context, defaults=settings, aliases=aliases))
-
-    def _recur(
-        self,
-        definition: Definition[..., Any],
-        recurring_id: str,
-        schedule: str | Schedule | None,
-        every: timedelta | float | None,
-        options: RecurringOptions,
-    ) -> None:
-        if definition.registry is not self:
-            raise DefinitionError(f"{definition.name} is of another registry: declare there that it recurs")
-        if recurring_id in self._recurrences:
-            raise DefinitionError(
-                f"two recurring jobs are called {recurring_id!r}: give one of them another id="
-            )
-        try:
-            call = definition.call()
-        except CallError:
-            raise DefinitionError(
-                f"{definition.name} recurs without arguments, but takes {definition.shape.signature}: give"
-                f" them defaults, or give them with `client.recurring.put`"
-            ) from None
-        self._recurrences[recurring_id] = recurrence_of(recurring_id, schedule, call, every=every, **options)
 
     def _add(self, definition: Definition[..., Any]) -> Definition[..., Any]:
         if not definition.name or len(definition.name) > 200 or any(c.isspace() for c in definition.name):

@@ -17,7 +17,7 @@ LAYERS = (
     ("errors", "clock", "ids", "chunks", "embedded"),
     ("serialization", "retry", "options", "schedules"),
     ("storage", "storage.base", "storage.records"),
-    ("job", "context", "definition", "registry", "recurrence"),
+    ("job", "context", "definition", "registry", "recurrence", "recurring_declarations"),
     ("storage.memory", "storage.redis", "storage.conformance"),
     ("results", "monitoring", "control", "recurring", "client"),
     ("sync",),
