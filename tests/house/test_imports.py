@@ -20,7 +20,7 @@ LAYERS = (
     ("job", "context", "definition", "registry", "recurrence", "recurring_declarations"),
     ("storage.memory", "storage.redis", "storage.conformance"),
     ("results", "monitoring", "control", "recurring", "client"),
-    ("sync",),
+    ("sync", "sync_recurring"),
     ("worker",),
     ("", "testing"),
     ("target",),
