@@ -49,6 +49,24 @@ def test_the_readmes_example_says_hello() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "HELLO, ADA!\n", "")
 
 
+def test_the_recurring_jobs_run_again_and_again(url: str | None) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "recurring.py")],
+        env=environment(url),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert "feeding the cat" in lines
+    # The last one is fired, but needn't have run.
+    assert lines.count("tick") >= 2
+    assert any(line.startswith("clock: * * * * * * (Europe/Berlin), last job ") for line in lines)
+    assert any(line.startswith("cat: every 0:00:02, last job ") for line in lines)
+
+
 def test_the_aiohttp_service_shows_a_job_from_its_order_to_its_result(
     start: ServiceStarter, url: str | None
 ) -> None:
