@@ -19,7 +19,7 @@ for at = A.rest, #ARGV, 2 do
     code = Renewed.WANTED
   elseif row[1] == ARGV[at + 1] then
     call('HSET', facts, R.seen, now, R.held, now)
-  elseif A.starting == '1' or (now - row[5] > ORPHAN_MS and now >= hold) then
+  elseif A.starting == '1' or (now - (tonumber(row[5]) or 0) > ORPHAN_MS and now >= hold) then
     code = Renewed.WANTED
   else
     call('HSET', facts, R.seen, now)
