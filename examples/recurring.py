@@ -7,7 +7,7 @@ It uses the Redis that ASYNCJOBS_REDIS names, else an embedded server, and ends 
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ async def feed(animal: str) -> str:
 
 
 @contextmanager
-def redis_url() -> Iterator[str]:
+def redis_url() -> Generator[str]:
     if url := os.environ.get("ASYNCJOBS_REDIS"):
         yield url
     else:

@@ -117,6 +117,7 @@ def show(place: Place, recurring_id: str, as_json: bool) -> int:
 @connection_options
 def put(
     place: Place,
+    /,
     target: str,
     recurring_id: str,
     schedule: str,
