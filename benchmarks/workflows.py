@@ -72,10 +72,13 @@ async def batch(url: str, jobs: int) -> tuple[float, float]:
 async def chain(url: str, steps: int) -> tuple[float, float]:
     """Ms a step of a chain, and ms of a bare round trip beside it."""
     async with fresh(url) as client:
-        jobs = await client.chain(*(step.call() for _ in range(steps)))
+        async with client.batch("chain") as building:
+            last_step = building.enqueue(step)
+            for _ in range(steps - 1):
+                last_step = building.continue_with(last_step, step)
         began = time.perf_counter()
         async with Worker(registry, client):
-            await jobs[-1].result(timeout=120)
+            await last_step.result(timeout=120)
         took = (time.perf_counter() - began) / steps * 1000
     bare = redis.asyncio.Redis.from_url(url)
     began = time.perf_counter()
