@@ -49,6 +49,24 @@ def test_the_readmes_example_says_hello() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "HELLO, ADA!\n", "")
 
 
+def test_the_workflow_goes_through_to_its_end(url: str | None) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "workflow.py")],
+        env=environment(url),
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    said, everywhere, here, batch = done.stdout.splitlines()
+    assert said == "All files are counted."
+    assert len(everywhere.split(", ")) == len(here.split(", ")) == 3
+    assert "batch" in here
+    files = len(list(EXAMPLES.glob("*.py")))
+    assert batch == f"batch 'count words': succeeded, {files + 1} of {files + 1} jobs"
+
+
 def test_the_aiohttp_service_shows_a_job_from_its_order_to_its_result(
     start: ServiceStarter, url: str | None
 ) -> None:
