@@ -87,7 +87,8 @@ async def test_workers_killed_while_batches_run(
             victim = workers.pop(0)
             workers.append(start(wait=False))
             victim.kill()
-            workers[-1].wait_until_serving()
+            # It may take long to start, and the tasks beside this one go on meanwhile.
+            await asyncio.to_thread(workers[-1].wait_until_serving)
         await all_ended(client, len(jobs) + 3, 120)
         await nothing_follows(client)
         assert await recount(client, outer.id) == len(jobs) + 1

@@ -131,7 +131,8 @@ async def test_a_graph_runs_in_its_order_though_workers_die(
             victim = workers.pop(0)
             workers.append(start(wait=False))
             victim.kill()
-            workers[-1].wait_until_serving()
+            # It may take long to start, and the tasks beside this one go on meanwhile.
+            await asyncio.to_thread(workers[-1].wait_until_serving)
         parents = await growing
         await all_succeeded(client, 1_000, 120)
         await nothing_follows(client)
