@@ -6,6 +6,7 @@ from asyncjobs.client import Client
 from asyncjobs.context import JobContext, current_context
 from asyncjobs.job import Call, Job
 from asyncjobs.options import Exponential, Retention, Retry
+from asyncjobs.processes import ProcessContext
 from asyncjobs.registry import Registry
 from asyncjobs.serialization import PREVIOUS
 from asyncjobs.storage.base import BatchState, State
@@ -24,6 +25,7 @@ __all__ = [
     "Exponential",
     "Job",
     "JobContext",
+    "ProcessContext",
     "Registry",
     "Retention",
     "Retry",

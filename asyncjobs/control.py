@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar, overload
@@ -15,6 +16,7 @@ from asyncjobs.options import check_queue_name, to_ms
 from asyncjobs.registry import Registry
 from asyncjobs.results import ResultWaiter, outcome
 from asyncjobs.serialization import Serializer, unpack_call
+from asyncjobs.storage.audit import Finding, contradictions
 from asyncjobs.storage.base import Cancelled, Deleted, JobRecord, Requeued, State, Storage
 
 R = TypeVar("R")
@@ -168,6 +170,23 @@ class Control:
     async def stats(self) -> NamespaceStats:
         """Counts by state, totals, queues."""
         return NamespaceStats.of(await self.storage.stats())
+
+    async def check(self, pause: float = 1.0) -> list[Finding]:
+        """Look for contradictions in the namespace: jobs that aren't where their state says, wrong counters,
+        leases without a worker, continuations that wait in vain, batches left behind.
+
+        It may be done while everything runs: what is found is looked at again after `pause` seconds, and only
+        what is found both times is told. It reads everything, so it takes its time with a large namespace.
+        """
+        found: list[Finding] = []
+        for shard in range(self.storage.shards):
+            first = contradictions(await self.storage.snapshot(shard))
+            if first:
+                await asyncio.sleep(pause)
+                again = {(finding.kind, finding.id) for finding in first}
+                second = contradictions(await self.storage.snapshot(shard))
+                found += [finding for finding in second if (finding.kind, finding.id) in again]
+        return found
 
     async def command(self, worker: str, command: str) -> None:
         """Tell a worker to be `quiet` (take no new jobs) or to `stop`.

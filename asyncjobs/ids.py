@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+import zlib
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LENGTH = 20
@@ -70,6 +71,11 @@ def shard_of(job_id: str, shards: int) -> int:
     if shards == 1:
         return 0
     return _VALUES.get(job_id[-1:], 0) % shards
+
+
+def shard_for(name: str, shards: int) -> int:
+    """The shard, of `shards`, of what there is only one of by its name."""
+    return zlib.crc32(name.encode()) % shards
 
 
 def created_ms(job_id: str) -> int:

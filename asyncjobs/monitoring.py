@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from asyncjobs.clock import to_datetime
+from asyncjobs.processes import ProcessState
 from asyncjobs.storage.base import QueueRecord, State, Stats, WorkerRecord
 
 
@@ -31,6 +33,32 @@ class QueueInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """A background process in a worker."""
+
+    name: str
+    state: ProcessState
+    since: datetime
+    """When it came into this state, by the worker's clock."""
+    restarts: int
+    """How often it failed, or returned without an `every`."""
+    last_error: str
+    """What it raised last; empty if it never did."""
+
+    @classmethod
+    def of(cls, said: object) -> ProcessInfo | None:
+        """From what a worker says of it; None if that can't be read."""
+        if not isinstance(said, dict):
+            return None
+        told = cast(dict[str, Any], said)
+        try:
+            state, since = ProcessState(told["state"]), to_datetime(int(told["since_ms"]))
+            return cls(str(told["name"]), state, since, int(told["restarts"]), str(told["error"]))
+        except (LookupError, TypeError, ValueError, OverflowError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerInfo:
     """A worker."""
 
@@ -50,6 +78,8 @@ class WorkerInfo:
     """How late its event loop was, when it last looked."""
     memory: int
     """Bytes of memory that its process holds; 0 where that can't be told."""
+    processes: tuple[ProcessInfo, ...] = ()
+    """Its background processes, by name (the first 50)."""
 
     @classmethod
     def of(cls, record: WorkerRecord) -> WorkerInfo:
@@ -62,6 +92,8 @@ class WorkerInfo:
 
         queues = info.get("queues")
         started = number("started_ms")
+        processes = info.get("processes")
+        said = cast(list[object], processes) if isinstance(processes, (list, tuple)) else []
         return cls(
             id=record.id,
             host=str(info.get("host", "")),
@@ -74,6 +106,7 @@ class WorkerInfo:
             quiet=bool(info.get("quiet")),
             loop_lag=timedelta(milliseconds=number("lag_ms")),
             memory=number("memory"),
+            processes=tuple(process for each in said if (process := ProcessInfo.of(each)) is not None),
         )
 
 

@@ -19,6 +19,7 @@ from asyncjobs.definition import (
 )
 from asyncjobs.errors import DefinitionError, OptionError, UnknownJob
 from asyncjobs.options import JobOptions, OptionOverrides
+from asyncjobs.processes import ProcessDeclarations
 from asyncjobs.serialization import MsgpackSerializer, Serializer, collect_types, import_name
 
 P = ParamSpec("P")
@@ -52,7 +53,7 @@ class ContextJobDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[JobContext, P], R], /) -> SyncContextDefinition[P, R]: ...
 
 
-class Registry:
+class Registry(ProcessDeclarations):
     """The jobs that a program knows. A client packs their arguments by it, and a worker runs what it holds.
 
     * `serializer`: how arguments and results are packed (default: a `MsgpackSerializer`).
@@ -67,6 +68,7 @@ class Registry:
         max_payload: int = MAX_PAYLOAD,
         **defaults: Unpack[OptionOverrides],
     ) -> None:
+        super().__init__()
         self.serializer: Serializer = serializer or MsgpackSerializer()
         self.max_payload = max_payload
         self.defaults = JobOptions().merge(**defaults)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from asyncjobs import JobContext, Registry, Retry
+from asyncjobs import Exponential, JobContext, ProcessContext, Registry, Retry
 from asyncjobs.errors import (
     CallError,
     DefinitionError,
@@ -325,3 +326,124 @@ class TestExternal:
         registry.job(name="mail.send")(send)
         with pytest.raises(DefinitionError, match=r"two jobs are called 'mail\.send'"):
             registry.external("mail.send")(send)
+
+
+async def watch() -> int:
+    """Keep an eye on it."""
+    return 1
+
+
+async def watch_with_context(context: ProcessContext) -> str:
+    return context.name
+
+
+class TestProcesses:
+    async def test_it_can_still_be_called_as_the_function_it_is(self, registry: Registry) -> None:
+        bare = registry.process(watch)
+        with_context = registry.process(name="other", context=True)(watch_with_context)
+
+        assert await bare() == 1
+        context = ProcessContext("name", Any, lambda: "worker", asyncio.Event())  # type: ignore[arg-type]
+        assert await with_context(context) == "name"
+        assert bare.__doc__ == "Keep an eye on it."
+        assert inspect.unwrap(bare) is watch
+        assert repr(bare) == f"<BackgroundProcess {__name__}.watch>"
+
+    def test_its_name_is_where_it_is_unless_it_is_given_one(self, registry: Registry) -> None:
+        assert registry.process(watch).name == f"{__name__}.watch"
+        assert registry.process(name="watch")(watch).name == "watch"
+        assert [process.name for process in registry.processes()] == [f"{__name__}.watch", "watch"]
+
+    def test_a_job_may_have_the_same_name(self, registry: Registry) -> None:
+        registry.job(name="mail")(send)
+        registry.process(name="mail")(watch)
+
+    def test_its_options_and_their_defaults(self, registry: Registry) -> None:
+        options = registry.process(name="a")(watch).options
+        assert (options.every_ms, options.scope, options.ttl_ms, options.grace_ms) == (
+            None,
+            "worker",
+            10_000,
+            0,
+        )
+        assert options.backoff == Exponential(base=1, cap=60, jitter="equal")
+        backoff = Exponential(base=5)
+        options = registry.process(
+            name="b",
+            every=timedelta(minutes=1),
+            scope="cluster",
+            ttl=2.5,
+            backoff=backoff,
+            grace=timedelta(seconds=3),
+        )(watch).options
+        assert (options.every_ms, options.scope, options.ttl_ms, options.grace_ms) == (
+            *(60_000, "cluster"),
+            *(2_500, 3_000),
+        )
+        assert options.backoff is backoff
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"every": 0}, "every is 0"),
+            ({"every": -1}, "every is -1"),
+            ({"every": "5"}, "every is '5': give a timedelta, or a number of seconds"),
+            ({"scope": "all"}, "scope is 'all'"),
+            ({"ttl": 5}, 'ttl is for scope="cluster"'),
+            ({"scope": "cluster", "ttl": 0.5}, "ttl is 0.5: give 1 second to 1 day"),
+            ({"scope": "cluster", "ttl": timedelta(days=2)}, "give 1 second to 1 day"),
+            ({"backoff": 5}, "backoff is 5: give an Exponential"),
+            ({"grace": -1}, "grace is -1"),
+        ],
+    )
+    def test_options_that_cannot_be_right_are_refused_where_they_are_written(
+        self, registry: Registry, options: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(OptionError, match=message):
+            registry.process(**options)
+
+    def test_what_no_process_can_be_made_of_is_refused(self, registry: Registry) -> None:
+        def plain() -> None: ...
+
+        async def takes_something(number: int) -> None: ...
+
+        async def takes_anything(*numbers: int, **more: int) -> None: ...
+
+        async def takes_something_more(context: ProcessContext, number: int = 1) -> None: ...
+
+        async def takes_it_by_name(*, context: ProcessContext) -> None: ...
+
+        async def takes_a_jobs(context: JobContext) -> None: ...
+
+        async def generates() -> AsyncIterator[int]:
+            yield 1
+
+        declare: Any = registry.process
+        for fn, message in (
+            (plain, "coroutine function"),
+            (generates, "coroutine function"),
+            (5, "coroutine function, and 5 isn't one"),
+            (takes_something, "has parameters, and nobody to give them"),
+            (takes_anything, "has parameters"),
+            (watch_with_context, r"declare it with @registry\.process\(context=True\)"),
+            (takes_a_jobs, "gets a ProcessContext"),
+            (registry.job(send), "declared twice"),
+            (registry.process(name="once")(watch), "once is declared twice"),
+            (functools.partial(watch), "name="),
+        ):
+            with pytest.raises(DefinitionError, match=message):
+                declare(fn)
+        for fn in (watch, takes_something_more, takes_it_by_name, takes_anything):
+            with pytest.raises(DefinitionError, match="has to take one argument, and no other"):
+                declare(context=True)(fn)
+        assert [process.name for process in registry.processes()] == ["once"]
+
+    def test_two_of_one_name_are_refused(self, registry: Registry) -> None:
+        registry.process(name="watch")(watch)
+        with pytest.raises(DefinitionError, match="two processes are called 'watch'"):
+            registry.process(name="watch")(watch)
+
+    @pytest.mark.parametrize("name", ["", "two words", "x" * 201])
+    def test_names_that_cannot_be_are_refused(self, registry: Registry, name: str) -> None:
+        with pytest.raises(DefinitionError, match="can't be a process' name"):
+            registry.process(name=name)(watch)

@@ -19,7 +19,7 @@ from asyncjobs.serialization import Output
 if TYPE_CHECKING:
     from asyncjobs.batch import Batch
     from asyncjobs.job import Job
-    from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
+    from asyncjobs.monitoring import NamespaceStats, ProcessInfo, QueueInfo, WorkerInfo
     from asyncjobs.storage.base import HistoryEntry, LogLine, Parent
 
 Document = dict[str, Any]
@@ -207,4 +207,16 @@ def worker_document(worker: WorkerInfo) -> Document:
         "lease_ends_at": iso(worker.lease_ends_at),
         "loop_lag": worker.loop_lag.total_seconds(),
         "memory": worker.memory,
+        "processes": [process_document(process) for process in worker.processes],
+    }
+
+
+def process_document(process: ProcessInfo) -> Document:
+    """A background process of a worker."""
+    return {
+        "name": process.name,
+        "state": str(process.state),
+        "since": iso(process.since),
+        "restarts": process.restarts,
+        "last_error": plain(process.last_error) or None,
     }

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import click
 
-from asyncjobs.cli import batches, control, demo, enqueue, queues, reading, show, worker, workers
+from asyncjobs.cli import batches, check, control, demo, enqueue, queues, reading, show, worker, workers
 from asyncjobs.cli.exits import FAILED, INTERRUPTED, NO_APP, OK, UNREACHABLE, USAGE, complain
 from asyncjobs.errors import (
     AppImportError,
@@ -78,6 +78,7 @@ for _command in (
     queues.resume,
     queues.purge,
     workers.workers,
+    check.check,
 ):
     cli.add_command(_command)
 

@@ -96,3 +96,26 @@ def _print(infos: list[WorkerInfo], now: datetime) -> None:
         Column("", style="yellow"),
     )
     table(columns, rows)
+    processes = [
+        (
+            process.name,
+            info.id,
+            str(process.state),
+            relative(process.since, now, brief=True),
+            str(process.restarts),
+            process.last_error,
+        )
+        for info in infos
+        for process in info.processes
+    ]
+    if processes:
+        click.echo()
+        of_processes = (
+            Column("PROCESS", style="bold", folds=True),
+            Column("WORKER", folds=True),
+            Column("STATE"),
+            Column("SINCE"),
+            Column("RESTARTS", "right"),
+            Column("LAST ERROR", rest=True),
+        )
+        table(of_processes, sorted(processes))

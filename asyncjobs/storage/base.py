@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from asyncjobs.storage.audit import AuditStorage
 from asyncjobs.storage.batches import (
     BATCH_RETENTION_MS,
     STAGING_MS,
@@ -28,6 +29,7 @@ from asyncjobs.storage.batches import (
     Opened,
 )
 from asyncjobs.storage.dependencies import Follow, On, Parent
+from asyncjobs.storage.locks import LockRecord, LockReply, LockStorage
 from asyncjobs.storage.records import (
     HistoryEntry,
     JobRecord,
@@ -97,6 +99,9 @@ __all__ = [
     "HeartbeatReply",
     "HistoryEntry",
     "JobRecord",
+    "LockRecord",
+    "LockReply",
+    "LockStorage",
     "LogLine",
     "Members",
     "NewBatch",
@@ -143,7 +148,7 @@ class HeartbeatLink(Protocol):
 
 
 @runtime_checkable
-class Storage(BatchStorage, Protocol):
+class Storage(BatchStorage, LockStorage, AuditStorage, Protocol):
     """All that asyncjobs asks of a storage."""
 
     @property

@@ -45,7 +45,7 @@ PROMOTE_LIMIT = 200
 SKIP_LIMIT = 500
 """Ids that one exchange skips in a queue because their job isn't enqueued there any more."""
 
-FOLLOW_LIMIT = 500
+FOLLOW_LIMIT = 250
 """Continuations or members of batches that one step deals with; `Storage.carry_on` does the rest."""
 
 TRIM_LOOK = 100

@@ -48,7 +48,7 @@ async def serve(
         lease=settings.lease,
         grace=settings.grace,
     )
-    worker.on_register = on_register
+    worker.on_register(on_register)
     if watch_parent:
         _stop_with_parent(worker)
     signals = asyncio.create_task(worker.stop_on_signals(), name="asyncjobs signals")
@@ -75,8 +75,11 @@ async def serve(
 
 
 def _end_over(running: int, code: int) -> NoReturn:
-    """End the process though code of jobs still runs, which neither cancelling nor waiting would end."""
-    logger.error("%d jobs don't stop; their leases were given back, and the process ends over them", running)
+    """End the process though code of users still runs, which neither cancelling nor waiting would end."""
+    logger.error(
+        "%d jobs or background processes don't stop; leases were given back, and the process ends over them",
+        running,
+    )
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -2,10 +2,10 @@
 
 1. Start: connect, register on every shard, start a heartbeat thread and a pump for each.
 2. Life: the pumps fetch, run and hand in jobs; maintenance takes back the jobs of the dead and removes old
-   ones.
+   ones; the registry's background processes run beside them.
 3. Quiet: fetch nothing more.
-4. Stop: quiet, a grace period for what runs, then cancel it and put it back, hand in every outcome,
-   unregister.
+4. Stop: quiet, a grace period for what runs, then cancel it and put it back, while the background processes
+   are stopped; hand in every outcome, unregister.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
 import socket
 import time
@@ -26,7 +25,7 @@ from typing import Self, cast
 import anyio
 
 from asyncjobs.client import Client
-from asyncjobs.errors import OptionError, StorageError, StorageUnavailable
+from asyncjobs.errors import OptionError, StorageError
 from asyncjobs.options import Retention, to_ms
 from asyncjobs.registry import Registry
 from asyncjobs.storage import base
@@ -36,8 +35,10 @@ from asyncjobs.worker.heartbeat import Heartbeat, StallRules
 from asyncjobs.worker.maintenance import Maintenance
 from asyncjobs.worker.memory import memory_in_use
 from asyncjobs.worker.notes import Notes
+from asyncjobs.worker.processes import Processes
 from asyncjobs.worker.pump import Pump
 from asyncjobs.worker.queue_order import QueueOrder
+from asyncjobs.worker.registration import Registration
 from asyncjobs.worker.runner import Runner
 from asyncjobs.worker.slots import Slots
 
@@ -111,18 +112,16 @@ class Worker:
         self._pumps: list[Pump] = []
         self._beats: list[Heartbeat] = []
         self._maintenance: Maintenance | None = None
+        self._processes: Processes | None = None
         self._started_ms = 0
         self._task: asyncio.Task[None] | None = None
         self.stopping = asyncio.Event()
         """Set once its shutdown has begun."""
         self._stop_now = asyncio.Event()
         self._quiet = False
-        self._nonce = secrets.token_hex(4)
-        self._registered: set[int] = set()
+        self._registration = Registration(client.storage, self._lease_ms, self._info)
         self.started = asyncio.Event()
         """Set once it takes jobs."""
-        self.on_register: Callable[[str], None] | None = None
-        """Is told each id that it registers under, before it does so."""
 
     # -- its life --
 
@@ -200,7 +199,7 @@ class Worker:
                 self._slots,
                 self._order.next,
                 self._retention,
-                self._register,
+                self._registration.register,
                 carry_on,
             )
             for shard in range(storage.shards)
@@ -218,6 +217,9 @@ class Worker:
                     beat.start()
                 loops.start_soon(self._maintenance.run)
                 loops.start_soon(self._announce)
+                if processes := self._registry.processes():
+                    self._processes = Processes(processes, self._client, lambda: self.id, self._tell_news)
+                    loops.start_soon(self._processes.run, self.started)
                 if self._quiet:
                     self.quiet()
                 await self.stopping.wait()
@@ -238,10 +240,17 @@ class Worker:
         for pump in self._pumps:
             await pump.ready.wait()
         self.started.set()
+        self._registration.persists = True
         logger.info("worker %s serves %s", self.id, ", ".join(self.queues))
 
     async def _shut_down(self) -> None:
         self.quiet()
+        async with anyio.create_task_group() as ending:
+            if self._processes is not None:
+                ending.start_soon(self._processes.stop, self._grace, self._stop_now)
+            await self._end_attempts()
+
+    async def _end_attempts(self) -> None:
         await self._ended_within(self._grace, heed=True)
         for pump in self._pumps:
             pump.stop_attempts()
@@ -277,8 +286,16 @@ class Worker:
 
     @property
     def running(self) -> int:
-        """Attempts whose code runs; after the shutdown, those that couldn't be stopped."""
-        return sum(len(pump.attempts) for pump in self._pumps)
+        """Attempts whose code runs.
+
+        After the shutdown, those that couldn't be stopped, and background processes that couldn't.
+        """
+        left_behind = self._processes.left_behind if self._processes is not None else 0
+        return sum(len(pump.attempts) for pump in self._pumps) + left_behind
+
+    def on_register(self, told: Callable[[str], None] | None) -> None:
+        """Have somebody told each id that it registers under, before it does so."""
+        self._registration.on_register = told
 
     def quiet(self) -> None:
         """Take no new jobs; those that run go on."""
@@ -316,29 +333,6 @@ class Worker:
 
     # -- inside --
 
-    async def _register(self, shard: int) -> str:
-        worker = f"{socket.gethostname().split('.')[0][:16]}-{os.getpid()}-{self._incarnation(shard)}"
-        if self.on_register is not None:
-            self.on_register(worker)
-        while True:
-            try:
-                await self._client.storage.register(shard, worker, self._info(), self._lease_ms)
-            except StorageError as error:
-                if not self.started.is_set() and not isinstance(error, StorageUnavailable):
-                    raise
-                logger.warning("can't register: %s; trying again", error)
-                await asyncio.sleep(1)
-            else:
-                return worker
-
-    def _incarnation(self, shard: int) -> str:
-        """The part of its id that is never used twice; the same on all shards, until one took it for dead."""
-        if shard in self._registered:
-            self._nonce = secrets.token_hex(4)
-            self._registered.clear()
-        self._registered.add(shard)
-        return self._nonce
-
     def _info(self) -> dict[str, object]:
         """What it says of itself."""
         lag = max((beat.lag for beat in self._beats), default=0.0)
@@ -351,7 +345,12 @@ class Worker:
             "quiet": self._quiet,
             "lag_ms": int(lag * 1000),
             "memory": memory_in_use(),
+            **({} if self._processes is None else {"processes": self._processes.report()}),
         }
+
+    def _tell_news(self) -> None:
+        for beat in self._beats:
+            beat.announce()
 
     def _heard(self, pump: Pump, worker: str, reply: HeartbeatReply) -> None:
         pump.heard(worker, reply)

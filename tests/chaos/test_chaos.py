@@ -89,7 +89,7 @@ class Workers:
                 return "stopped"
 
     async def recover(self) -> None:
-        """One that runs for certain: the last one may have begun while Redis was out of reach, and end yet."""
+        """One that runs for certain: the last one may have begun in an outage, and end yet."""
         await eventually(lambda: not self._started_again() and self._worker.ids, START_SECONDS)
 
     def stop(self) -> int:

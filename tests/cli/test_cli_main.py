@@ -16,7 +16,7 @@ from tests.servers import Server
 
 COMMANDS = [
     *("worker", "demo", "enqueue", "list", "show", "stats", "batches", "requeue", "cancel", "delete"),
-    *("pause", "resume", "purge", "workers"),
+    *("pause", "resume", "purge", "workers", "check"),
 ]
 
 

@@ -233,6 +233,45 @@ def test_workers(asyncjobs: Asyncjobs, worker: Running) -> None:
     assert row.startswith(f"{worker_id}  default, mail    0/100  ")
 
 
+def test_the_background_processes_of_workers(asyncjobs: Asyncjobs, redis_url: str) -> None:
+    processes: list[object] = [
+        {"name": "a", "state": "running", "since_ms": 1_700_000_000_000, "restarts": 0, "error": ""},
+        {
+            "name": "b",
+            "state": "restarting",
+            "since_ms": 1,
+            "restarts": 3,
+            "error": "ValueError: \x1b[31mred",
+        },
+        {"name": "of a later version", "state": "dancing", "since_ms": 1, "restarts": 0, "error": ""},
+        "nonsense",
+    ]
+
+    async def register() -> None:
+        async with Client(redis_url) as client:
+            await client.storage.register(0, "web1-1-1", {"processes": processes}, 60_000)
+            await client.storage.register(0, "web2-1-1", {}, 60_000)
+
+    asyncio.run(register())
+    one, two = asyncjobs("workers", "--json").json["workers"]
+    assert two["processes"] == []
+    assert one["processes"][0] == {
+        "name": "a",
+        "state": "running",
+        "since": "2023-11-14T22:13:20.000Z",
+        "restarts": 0,
+        "last_error": None,
+    }
+    assert [process["name"] for process in one["processes"]] == ["a", "b"]
+    told = asyncjobs("workers")
+    heading, first, second = told.lines[-3:]
+    assert heading.split() == ["PROCESS", "WORKER", "STATE", "SINCE", "RESTARTS", "LAST", "ERROR"]
+    assert first.split()[:3] == ["a", "web1-1-1", "running"]
+    assert second.split()[:3] == ["b", "web1-1-1", "restarting"]
+    assert "ValueError" in second
+    assert "\x1b" not in told.out
+
+
 def test_no_worker(asyncjobs: Asyncjobs) -> None:
     assert asyncjobs("workers").out.startswith("No worker is running.")
 

@@ -33,6 +33,9 @@ from tests.conformance.side_by_side import INBOXES, LISTED, QUEUES, Hand, SideBy
 
 CLEARED = [state for state in LISTED if state is not State.PROCESSING]
 LEASE_MS = 4_000
+LOCKS = ("lock-1", "lock-2")
+LOCK_MS = 90_000
+"""Longer than a run: Redis forgets a lock by its own clock, too."""
 ERROR = pack_error("ValueError", "broken", "Traceback …")
 
 
@@ -333,6 +336,29 @@ class StorageMachine(SideBySide):
         grants = [*hand.running, *self.stale[-2:]]
         notes = [Note(grant.id, grant.exchange, progress, "message", lines) for grant in grants]
         self.both(lambda storage: storage.annotate(hand.id, notes))
+
+    # -- locks --
+
+    @rule(
+        verb=st.sampled_from(["acquire", "acquire", "wait", "renew", "release", "withdraw"]),
+        name=st.sampled_from(LOCKS),
+        token=st.sampled_from(["token-1", "token-2", "token-3"]),
+        inbox=st.sampled_from(INBOXES),
+        again=again,
+    )
+    def lock(self, verb: str, name: str, token: str, inbox: str, again: bool) -> None:
+        match verb:
+            case "acquire":
+                self.both(lambda storage: storage.acquire_lock(name, token, LOCK_MS), again=again)
+            case "wait":
+                self.both(lambda storage: storage.acquire_lock(name, token, LOCK_MS, inbox), again=again)
+            case "renew":
+                self.both(lambda storage: storage.renew_lock(name, token, LOCK_MS), again=again)
+            case "release":
+                self.both(lambda storage: storage.release_lock(name, token))
+            case _:
+                self.both(lambda storage: storage.release_lock(name, token, inbox))
+        self.both(lambda storage: storage.get_lock(name))
 
     # -- queues, lists and time --
 

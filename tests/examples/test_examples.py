@@ -67,6 +67,22 @@ def test_the_workflow_goes_through_to_its_end(url: str | None) -> None:
     assert batch == f"batch 'count words': succeeded, {files + 1} of {files + 1} jobs"
 
 
+def test_the_background_process_has_a_successor(url: str | None) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "background_process.py")],
+        env=environment(url),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "the first one collects: True\nthe second one took over: True\nits token is higher: True\n",
+        "",
+    )
+
+
 def test_the_aiohttp_service_shows_a_job_from_its_order_to_its_result(
     start: ServiceStarter, url: str | None
 ) -> None:

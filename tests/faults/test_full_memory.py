@@ -149,3 +149,17 @@ async def test_queues_and_workers_can_be_controlled(server: Server, start_worker
         await client.pause("default")
         await client.command(worker.id, "stop")
         await eventually(lambda: not worker.alive)
+
+
+async def test_locks_are_kept_handed_on_and_taken(server: Server):
+    async with Client(server.url) as client:
+        storage = client.storage
+        first = await storage.acquire_lock("ledger", "one", 60_000)
+        await fill(client, server)
+        for name, token in (("ledger", "one"), ("another", "one")):
+            assert (await storage.acquire_lock(name, token, 60_000)).number >= first.number
+            assert await storage.renew_lock(name, token, 60_000)
+        assert (await storage.acquire_lock("ledger", "two", 60_000, "inbox")).number == 0
+        await storage.release_lock("ledger", "one")
+        assert await storage.receive(0, "inbox", 10) == ["two"]
+        assert (await storage.acquire_lock("ledger", "two", 60_000, "inbox")).number > first.number

@@ -53,8 +53,8 @@ def test_the_public_names_are_sorted_and_complete() -> None:
         for alias in node.names
     }
 
-    # Constants come first, as where they are imported.
-    assert asyncjobs.__all__ == sorted(asyncjobs.__all__, key=lambda name: (not name.isupper(), name))
+    # Constants come first, as in imports.
+    assert asyncjobs.__all__ == sorted(asyncjobs.__all__, key=lambda public: (not public.isupper(), public))
     assert set(asyncjobs.__all__) == imported
     namespace: dict[str, Any] = {}
     exec("from asyncjobs import *", namespace)
@@ -162,12 +162,13 @@ MAY_SLEEP: dict[str, str] = {
 
 
 def sleeps(source: str) -> list[tuple[int, str]]:
-    """The lines that sleep for a time, and their functions; but a job's own code may, as its work."""
+    """The lines that sleep for a time, and their functions; but a job's or process' code may, as its work."""
     found: list[tuple[int, str]] = []
 
     def visit(node: ast.AST, function: str) -> None:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            if any(re.search(r"\.job\b", ast.unparse(decorator)) for decorator in node.decorator_list):
+            decorators = map(ast.unparse, node.decorator_list)
+            if any(re.search(r"\.(job|process)\b", decorator) for decorator in decorators):
                 return
             function = node.name
         if isinstance(node, ast.Call) and ast.unparse(node.func) in SLEEPS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from asyncjobs import Client, Job, JobContext, Registry, Retry, SyncClient
+from asyncjobs import Client, Job, JobContext, ProcessContext, Registry, Retry, SyncClient
 
 registry = Registry()
 unknown_option = Registry(queues="default")  # error
@@ -54,6 +54,32 @@ registry.job(context=True)(takes_a_number)  # error
 Retry(max_retries="3")  # error
 Retry(tries=3)  # error
 Retry(on_exhausted="delete")  # error
+
+
+@registry.process(context=True)
+async def listen(context: ProcessContext) -> str:
+    return context.name
+
+
+async def takes_a_text(text: str) -> None: ...
+
+
+def not_async() -> None: ...
+
+
+registry.process(takes_a_text)  # error
+registry.process(not_async)  # error
+registry.process(every=1)(takes_a_text)  # error
+registry.process(context=True)(takes_a_text)  # error
+registry.process(scope="all")  # error
+registry.process(every="5")  # error
+registry.process(backoff=5)  # error
+registry.process(retry=Retry())  # error
+
+
+async def processes(client: Client) -> None:
+    await client.enqueue(listen)  # error
+    await listen()  # error
 
 
 async def enqueue(client: Client) -> None:

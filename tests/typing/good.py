@@ -16,6 +16,7 @@ from asyncjobs import (
     Exponential,
     Job,
     JobContext,
+    ProcessContext,
     Registry,
     Retention,
     Retry,
@@ -84,6 +85,30 @@ async def charge(account: str, cents: int) -> str:
 @registry.external("billing.close")
 def close_account(account: str) -> bool:
     raise NotImplementedError
+
+
+@registry.process
+async def watch() -> None: ...
+
+
+@registry.process(name="tidy", every=timedelta(hours=1), scope="cluster", ttl=30, grace=5)
+async def tidy() -> int:
+    return 1
+
+
+@registry.process(context=True, backoff=Exponential(base=2, cap=10))
+async def listen(context: ProcessContext) -> str:
+    assert_type(context.client, Client)
+    assert_type(context.token, int | None)
+    await context.stopping.wait()
+    return context.name + context.worker
+
+
+async def processes_are_still_functions(context: ProcessContext) -> None:
+    assert_type(await watch(), None)
+    assert_type(await tidy(), int)
+    assert_type(await listen(context), str)
+    assert_type(tidy.name, str)
 
 
 async def definitions_are_still_functions(context: JobContext) -> None:

@@ -22,7 +22,7 @@ itself, waits no longer than it must, and asks nothing of the storage but the me
 import pytest
 
 _SUBJECTS = (
-    *("by_hand", "creating", "exchanging", "finishing", "leases", "ordering", "queues"),
+    *("by_hand", "creating", "exchanging", "finishing", "leases", "locking", "ordering", "queues"),
     *("reading", "reaping", "retention", "scene", "waiting"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
@@ -32,6 +32,7 @@ from asyncjobs.storage.conformance.creating import CreatingTests  # noqa: E402
 from asyncjobs.storage.conformance.exchanging import ExchangingTests  # noqa: E402
 from asyncjobs.storage.conformance.finishing import FinishingTests  # noqa: E402
 from asyncjobs.storage.conformance.leases import LeaseTests  # noqa: E402
+from asyncjobs.storage.conformance.locking import LockTests  # noqa: E402
 from asyncjobs.storage.conformance.ordering import OrderingTests  # noqa: E402
 from asyncjobs.storage.conformance.queues import QueueTests  # noqa: E402
 from asyncjobs.storage.conformance.reading import ReadingTests  # noqa: E402
@@ -56,6 +57,7 @@ class StorageConformance(
     QueueTests,
     RetentionTests,
     ReadingTests,
+    LockTests,
     Fixtures,
 ):
     """Every test of the kit. Subclass it with a name that pytest collects, and override `storage_factory`."""

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from asyncjobs.clock import Clock
 from asyncjobs.storage import base
-from asyncjobs.storage.base import FINAL_STATES, HistoryEntry, Parent, State
+from asyncjobs.storage.base import FINAL_STATES, HistoryEntry, LockRecord, Parent, State
 from asyncjobs.storage.memory.entries import Batch, Job, Message, Place, Queue, Worker
 from asyncjobs.storage.memory.ordered import Ordered
 from asyncjobs.storage.records import unpack_error
@@ -63,6 +63,11 @@ class Shard:
         """Nothing is reaped before this time."""
         self.due_claim: tuple[int, str] | None = None
         """The next due time, and the worker that will come for it."""
+        self.locks: dict[str, LockRecord] = {}
+        self.lock_waiters: dict[str, dict[tuple[str, str], int]] = {}
+        """By a lock's name, the tokens and inboxes of who waits for it, and since when."""
+        self.fence = 0
+        """The last fencing number of a lock."""
         self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
     # -- jobs and their states --
@@ -156,7 +161,10 @@ class Shard:
         batch = self.batches.get(job.batch)
         if batch is not None and job.id in batch.members:
             batch.members.remove(job.id)
-            if not job.state.is_final:
+            if job.state.is_final:
+                batch.counts[f"removed {job.state}"] += 1
+            else:
+                batch.counts[f"removed {State.CANCELLED}"] += 1
                 self.count_in(job.batch, State.CANCELLED.value)
         if job.id in self.edges:
             self.endings.append((job.id, None))
@@ -194,7 +202,7 @@ class Shard:
             job.due_ms = job.finished_ms = 0
 
     def tell(self, node: str, inboxes: list[str]) -> None:
-        """Tell those that wait for the end of a job or batch."""
+        """Tell those that wait for the end of a job or batch, or for a lock."""
         for inbox in inboxes:
             self.inboxes.setdefault(inbox, []).append(node)
         inboxes.clear()

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from asyncjobs.clock import Clock, system_clock
 from asyncjobs.errors import OptionError
 from asyncjobs.ids import MAX_SHARDS, shard_of
+from asyncjobs.storage.audit import Snapshot
 from asyncjobs.storage.base import (
     BatchRecord,
     Cancelled,
@@ -37,10 +38,12 @@ from asyncjobs.storage.memory import batches as batching
 from asyncjobs.storage.memory import by_hand, leases, reading
 from asyncjobs.storage.memory import exchange as exchanging
 from asyncjobs.storage.memory import retention as trimming
+from asyncjobs.storage.memory.locks import MemoryLocks
 from asyncjobs.storage.memory.shard import Shard
+from asyncjobs.storage.memory.snapshot import snapshot
 
 
-class MemoryStorage:
+class MemoryStorage(MemoryLocks):
     """A storage in this process's memory: for unit tests, and to say precisely what any storage does.
 
     Clients and workers that share one object share its jobs, from any thread and any event loop; nothing
@@ -181,6 +184,11 @@ class MemoryStorage:
         """See `BatchStorage.carry_on`."""
         with self._all_locked():
             return batching.carry_on(self._shards, shard)
+
+    async def snapshot(self, shard: int) -> Snapshot:
+        """See `AuditStorage.snapshot`."""
+        with (part := self._shards[shard]).lock:
+            return snapshot(part, len(self._shards))
 
     async def sweep_batches(self, shard: int) -> None:
         """See `BatchStorage.sweep_batches`."""

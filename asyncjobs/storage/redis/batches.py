@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from asyncjobs.ids import shard_of
+from asyncjobs.storage.audit import Snapshot
 from asyncjobs.storage.base import BatchRecord, Members, NewBatch, Opened
 from asyncjobs.storage.redis import replies, scripts
 from asyncjobs.storage.redis.connection import EncodableArg
 from asyncjobs.storage.redis.shard import Shard
+from asyncjobs.storage.redis.snapshot import snapshot
 
 MESSAGES = 200
 """Messages for other shards after which a further look for more is made by whoever carries on next."""
@@ -93,6 +95,10 @@ class RedisBatches:
             ending, _, output = value.partition(b"\n")
             script, args = scripts.HEAR, (to, other, ending, output[:1], output[1:])
         await shard.run(script, shard.now(), *args)
+
+    async def snapshot(self, shard: int) -> Snapshot:
+        """See `AuditStorage.snapshot`."""
+        return await snapshot(self._shards[shard])
 
     async def sweep_batches(self, shard: int) -> None:
         """See `BatchStorage.sweep_batches`."""

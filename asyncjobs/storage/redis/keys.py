@@ -48,6 +48,9 @@ PATTERNS = {
     "held": ":w:{}:a",  # set: the jobs it holds leases on
     "control": ":w:{}:c",  # list: a nudge to read what is below
     "cancels": ":w:{}:x",  # set: jobs it runs that somebody asked to cancel
+    # locks
+    "lock": ":lock:{}",  # string: "number until token" of its holder
+    "lock_waiters": ":lw:{}",  # zset: "token inbox" of who waits for it -> since when, ms
     # the rest
     "meta": ":meta",  # hash: schema version, alive, hold, due claim, trim cursors
     "inbox": ":i:{}",  # list: ids of finished jobs that a client waits for
@@ -88,6 +91,7 @@ FIELDS = {
     "attached": "A",  # up to which byte of `parents` it has asked to be told
     "timing": "T",  # "delay due" to be heeded once it has waited for its parents and its batch
     "continued": "C",  # jobs wait for it
+    "linked": "L",  # of the last five, what the hot path has to know in one field: see lib/links
     "takes_outputs": "I",  # results of parents are handed to it, in fields `O` and the parent's id
 }
 OUTPUT = "O"
@@ -131,6 +135,7 @@ META_FIELDS = {
     "alive": "alive",  # last heartbeat of anyone, ms
     "hold": "hold",  # nothing is reaped before this time, ms
     "due_claim": "due",  # "ms worker" of who will look at the next due time
+    "fence": "fence",  # the last fencing number of a lock
     "cursor": "cut:",  # + state: jobs finished up to here were looked at for trimming
 }
 

@@ -115,16 +115,20 @@ def job_record(job_id: str, flat: list[bytes], score: bytes | None) -> JobRecord
         cancel_requested=_F["cancel_requested"] in fields,
         progress=None if progress is None else _float(progress),
         progress_message=fields.get(_F["progress_message"], b"").decode(errors="replace"),
-        parents=_parents(fields.get(_F["parents"], b"")),
+        parents=tuple(parent for parent, _ in parents_of(fields.get(_F["parents"], b""))),
         unmet=max(number("unmet"), 0),
         batch=fields.get(_F["batch"], b"").decode(errors="replace"),
     )
 
 
-def _parents(text: bytes) -> tuple[Parent, ...]:
+def parents_of(text: bytes) -> tuple[tuple[Parent, bool], ...]:
+    """A job's parents, each with whether it is on another shard; none of what can't be read."""
     words = text.decode(errors="replace").split()
     try:
-        return tuple(parent_of(int(code), node) for code, node in zip(words[::2], words[1::2], strict=True))
+        return tuple(
+            (parent_of(int(code), node), int(code) % 2 == 1)
+            for code, node in zip(words[::2], words[1::2], strict=True)
+        )
     except (ValueError, KeyError):
         return ()
 

@@ -148,6 +148,7 @@ CARRY_ON = Script("carry_on", "now")
 ATTACH = Script("attach", "now", "node", "id", "code")
 HEAR = Script("hear", "now", "id", "node", "ending", "has_output", "output")
 ACKNOWLEDGE = Script("acknowledge", "rest")
+INSPECT = Script("inspect", "rest")
 SWEEP_BATCHES = Script("sweep_batches", "now")
 COMMAND = Script("command", "worker", "command")
 PAUSE = Script("pause", "queue", "paused")
@@ -157,6 +158,11 @@ TRIM = Script("trim", "now", "limit", "succeeded_ms", "failed_ms", "cancelled_ms
 QUEUES = Script("queues")
 WORKERS = Script("workers")
 STATS = Script("stats", "now")
+
+ACQUIRE_LOCK = Script("acquire_lock", "now", "name", "token", "ttl", "inbox")
+RENEW_LOCK = Script("renew_lock", "now", "name", "token", "ttl")
+RELEASE_LOCK = Script("release_lock", "now", "name", "token", "inbox")
+GET_LOCK = Script("get_lock", "now", "name")
 
 
 @cache

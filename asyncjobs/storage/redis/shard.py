@@ -123,7 +123,10 @@ class Shard:
             task.add_done_callback(self._tasks.discard)
 
     async def settle(self) -> None:
-        """Wait for what was begun here and isn't over."""
+        """Leave nothing running: wait for what was begun here, but break off what any worker carries on."""
+        for task in self._tasks:
+            if task.get_name() == FOLLOW_UP:
+                task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 

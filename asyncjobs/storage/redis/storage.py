@@ -21,23 +21,20 @@ from asyncjobs.storage.base import (
     LogLine,
     NewJob,
     Note,
-    Page,
-    QueueRecord,
     ReapReply,
     Requeued,
     Retention,
     State,
-    Stats,
-    WorkerRecord,
 )
 from asyncjobs.storage.redis import replies, scripts
 from asyncjobs.storage.redis.batches import RedisBatches
 from asyncjobs.storage.redis.connection import EncodableArg
-from asyncjobs.storage.redis.gather import merge_pages, merge_queues, merge_workers
 from asyncjobs.storage.redis.group import Done, GroupCommit
 from asyncjobs.storage.redis.heartbeat import RedisHeartbeatLink
 from asyncjobs.storage.redis.keys import SCHEMA_VERSION, STATES
+from asyncjobs.storage.redis.locks import RedisLocks
 from asyncjobs.storage.redis.pools import make_pools
+from asyncjobs.storage.redis.reading import RedisReading
 from asyncjobs.storage.redis.requests import add_finish, add_job
 from asyncjobs.storage.redis.shard import Shard
 
@@ -51,7 +48,7 @@ SHORTEST_WAIT = 0.01
 """Seconds. To a blocking command a time-out of 0 means for ever, and Redis 6.2 rounds 1 ms down to it."""
 
 
-class RedisStorage(RedisBatches):
+class RedisStorage(RedisReading, RedisBatches, RedisLocks):
     """A namespace in Redis.
 
     `shards`: over how many hash tags it is spread (more than 1 only for Redis Cluster). `clock`: a test's own
@@ -139,7 +136,7 @@ class RedisStorage(RedisBatches):
 
         return GroupCommit(
             depart,
-            lambda job: len(job.payload) + 100 + 200 * len(job.parents),
+            _weight,
             max_items=GROUP_JOBS,
             max_bytes=GROUP_BYTES,
             patience=self._patience,
@@ -202,36 +199,6 @@ class RedisStorage(RedisBatches):
         shard = self._of(job_id)
         lines = await shard.persist(("LRANGE", shard.keys.key("log", job_id), 0, -1))
         return [replies.log_line(line) for line in lines]
-
-    async def jobs(
-        self,
-        state: State,
-        *,
-        queue: str | None = None,
-        offset: int = 0,
-        limit: int = 50,
-        newest_first: bool = False,
-    ) -> Page:
-        """See `Storage.jobs`."""
-        if state is State.ENQUEUED and queue is None:
-            queues = [record.name for record in await self.queues()]
-            if newest_first:
-                queues.reverse()
-        else:
-            queues = [queue or ""]
-        pages: list[Page] = []
-        merged = self._shard_count > 1 or len(queues) > 1
-        for name in queues:
-            span = (0, offset + limit) if merged else (offset, limit)
-            shares = [
-                await shard.run(scripts.JOBS, STATES[state], name, *span, int(newest_first))
-                for shard in self._shards
-            ]
-            pages.append(merge_pages([replies.page(share) for share in shares], state, newest_first))
-        jobs = [job for page in pages for job in page.jobs]
-        if merged:
-            jobs = jobs[offset:]
-        return Page(jobs[:limit], sum(page.total for page in pages))
 
     async def annotate(self, worker: str, notes: Sequence[Note]) -> None:
         """See `Storage.annotate`."""
@@ -353,40 +320,16 @@ class RedisStorage(RedisBatches):
         kept = (retention.succeeded_ms, retention.failed_ms, retention.cancelled_ms, retention.max_jobs)
         return bool(await part.run(scripts.TRIM, part.now(), limit, *kept))
 
-    async def queues(self) -> list[QueueRecord]:
-        """See `Storage.queues`."""
-        return merge_queues(
-            [replies.queue_records(await shard.run(scripts.QUEUES)) for shard in self._shards]
-        )
 
-    async def workers(self) -> list[WorkerRecord]:
-        """See `Storage.workers`."""
-        return merge_workers(
-            [replies.worker_records(await shard.run(scripts.WORKERS)) for shard in self._shards]
-        )
-
-    async def stats(self) -> Stats:
-        """See `Storage.stats`."""
-        counts = dict.fromkeys(_COUNTED, 0)
-        counts[State.THROTTLED] = follow_ups = 0
-        totals: dict[str, int] = dict.fromkeys(_TOTALS, 0)
-        now = 0
-        for shard in self._shards:
-            reply = await shard.run(scripts.STATS, shard.now())
-            now = max(now, reply[0])
-            for state, count in zip(_COUNTED, reply[1:9], strict=True):
-                counts[state] += count
-            follow_ups += reply[9]
-            flat = reply[10]
-            for name, total in zip(flat[::2], flat[1::2], strict=True):
-                totals[name.decode()] = totals.get(name.decode(), 0) + int(total)
-        return Stats(now, counts, totals, await self.queues(), len(await self.workers()), follow_ups)
+def _weight(job: NewJob) -> int:
+    """How much of a group one job takes: its bytes, and what else costs Redis as much time as they do."""
+    weight = len(job.payload) + 100
+    if job.batch or job.delay_ms or job.due_ms:
+        weight += GROUP_BYTES // 250
+    return weight + len(job.parents) * GROUP_BYTES // 1000
 
 
 _CREATED: dict[int, Created | None] = {ord(str(code.value)): code for code in Created} | {ord("!"): None}
-_COUNTED = (
-    *(State.ENQUEUED, State.PROCESSING, State.SCHEDULED, State.RETRYING),
-    *(State.SUCCEEDED, State.FAILED, State.CANCELLED, State.AWAITING),
+_LISTED = frozenset(
+    {State.AWAITING, State.SCHEDULED, State.RETRYING, State.SUCCEEDED, State.FAILED, State.CANCELLED}
 )
-_LISTED = frozenset(_COUNTED) - {State.ENQUEUED, State.PROCESSING}
-_TOTALS = ("succeeded", "failed", "cancelled", "retried", "recovered", "trimmed")

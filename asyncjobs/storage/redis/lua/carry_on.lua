@@ -30,7 +30,7 @@ elseif kind == 'r' then
   redis.call('ZREM', K.follow_ups, entry)
   local ending = ending_of(what)
   if ending then
-    follow.endings[1] = { what, ending }
+    following.endings[1] = { what, ending }
   end
 elseif kind == 'a' then
   redis.call('ZREM', K.follow_ups, entry)

@@ -9,8 +9,7 @@
 -- @include wake
 -- @include place
 -- @include due
--- @include create_linked
--- @include conclude
+-- @include workflow
 local call = redis.call
 local codes, queues, tails, earliest, linked = {}, {}, {}, nil, false
 
@@ -56,7 +55,7 @@ while i <= n do
         end
       end
       if not ready then
-        codes[at] = create_linked(id, queue, priority, delay, due, batch, first, last)
+        codes[at] = workflow().create_linked(id, queue, priority, delay, due, batch, first, last)
         linked = true
       elseif due > now then
         call('HSET', job, F.enqueued, 0)
@@ -99,7 +98,7 @@ for _, queue in ipairs(queues) do
   end
 end
 if linked then
-  join_all()
-  conclude({})
+  workflow().join_all()
+  workflow().conclude({})
 end
 return table.concat(codes) .. (follow.put_off and '+' or '')

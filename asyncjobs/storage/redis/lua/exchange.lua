@@ -15,7 +15,10 @@
 -- @include remove
 -- @include tell
 -- @include promote_due
--- @include follow_up
+-- @include due
+-- @include links
+-- @include place
+-- @include linked
 -- @include finish
 -- @include skip
 -- @include grant
@@ -64,7 +67,8 @@ else
   codes = me[4] or ''
   for id in string.gmatch(me[5] or '', '%S+') do
     local row = read_job(id)
-    if row[1] == S.processing and row[10] == A.worker and row[11] == A.number then
+    local lease = redis.pcall('HMGET', K.job(id), F.worker, F.exchange)
+    if row[1] == S.processing and lease[1] == A.worker and lease[2] == A.number then
       add_grant(grants, id, row, tonumber(row[5]) or 1)
     end
   end

@@ -30,7 +30,7 @@ local function create_linked(id, queue, priority, delay, due, batch, first, last
   end
 
   redis.call('HSET', job, F.state, staging and S.staging or S.awaiting, F.created, now, F.queue, queue, F.enqueued, 0,
-    F.unmet, n, unpack(ARGV, first, last))
+    F.unmet, n, F.linked, ':' .. (batch ~= '-' and batch or ''), unpack(ARGV, first, last))
   if priority ~= '0' then
     redis.call('HSET', job, F.priority, priority)
   end

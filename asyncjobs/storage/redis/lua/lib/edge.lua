@@ -2,6 +2,7 @@
 -- be known of them. A node is a job's id, or ~ and a batch's. A code says how the job waits (see keys.py): 4 · kind + 2
 -- if it takes the parent's result + 1 if the job is on another shard. Kinds: 0 until it succeeds, 1 the same but not
 -- beyond another end, 2 until it fails, 3 until it ends. An ending is a final state, or '' if the node was removed. O(1).
+-- @include links
 local function is_remote(code)
   return code % 2 == 1
 end
@@ -78,7 +79,12 @@ local function attach(id, node, code)
   local follows = ending and what_follows(code, ending) or Follow.WAITS
   if follows == Follow.WAITS then
     redis.call('ZADD', continuations_of(node), code, id)
-    redis.call('HSET', key_of(node), F.continued, '1')
+    if is_batch(node) then
+      redis.call('HSET', key_of(node), B.continued, '1')
+    else
+      redis.call('HSET', key_of(node), F.continued, '1')
+      mark(key_of(node), 'C')
+    end
   end
   return follows, ending
 end

@@ -1,5 +1,6 @@
 -- finish_all(counts, lists, touched, suspect): carries out every finish whose lease is this worker's. A string of
 -- codes, and the worker's suspect afterwards. O(1) each, O(log n) for the sorted sets.
+-- @include links
 local function finish_all(counts, lists, touched, suspect)
   local call, pcall = redis.call, redis.pcall
   local codes, done, cancels = {}, {}, {}
@@ -28,6 +29,7 @@ local function finish_all(counts, lists, touched, suspect)
     local job = K.job(id)
     local outcome, delay, retention = string.match(how, '^(%d) (%S+) (%S+)$')
     outcome, delay, retention = tonumber(outcome), tonumber(delay), tonumber(retention)
+    local more = pcall('HMGET', job, F.attempt, F.queue, F.priority, F.batch, F.continued)
     local state, event = nil, nil
     if outcome == Outcome.SUCCEEDED then
       state = S.succeeded
@@ -49,7 +51,7 @@ local function finish_all(counts, lists, touched, suspect)
       pcall('HINCRBY', job, F.attempt, -1)
       waits(K.scheduled, S.scheduled, id, delay)
     else
-      local queue, priority, placed = row[7] or '', tonumber(row[8] or '0') or 0, nil
+      local queue, priority, placed = more[2] or '', tonumber(more[3] or '0') or 0, nil
       if id == suspect then
         placed = pcall('LPUSH', K.suspects(queue), id)
       elseif priority ~= 0 then
@@ -69,14 +71,14 @@ local function finish_all(counts, lists, touched, suspect)
       end
     end
     if event then
-      add_history(id, event, row[6], A.worker, err)
+      add_history(id, event, more[1], A.worker, err)
     end
     if state then
       call('HSET', job, F.state, state)
       if row[5] then
         tell(job, id, row[5])
       end
-      if retention == 0 and not row[9] and not row[10] then
+      if retention == 0 and not more[4] and not more[5] then
         remove(id, true)
       else
         enter(state, id)
@@ -85,7 +87,9 @@ local function finish_all(counts, lists, touched, suspect)
           call('HSET', job, F.expires, '1')
         end
       end
-      ended(id, state, row[9], row[10])
+      if row[6] then
+        ended(id, state, more[4], more[5])
+      end
     end
   end
 
@@ -94,8 +98,7 @@ local function finish_all(counts, lists, touched, suspect)
     local id, exchange, how, n = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
     local first, last = i + 4, i + 3 + n
     local job = K.job(id)
-    local row = pcall('HMGET', job, F.state, F.worker, F.exchange, F.cancel_requested, F.inboxes, F.attempt, F.queue,
-      F.priority, F.batch, F.continued)
+    local row = pcall('HMGET', job, F.state, F.worker, F.exchange, F.cancel_requested, F.inboxes, F.linked)
     if row[1] == S.processing and row[2] == A.worker and row[3] == exchange then
       codes[#codes + 1] = Finished.DONE
       done[#done + 1] = id
@@ -106,8 +109,9 @@ local function finish_all(counts, lists, touched, suspect)
         if row[5] then
           tell(job, id, row[5])
         end
-        if row[9] or row[10] then
-          ended(id, S.succeeded, row[9], row[10])
+        if row[6] then
+          local batch, flags = links_of(row[6])
+          ended(id, S.succeeded, batch, string.find(flags, 'C', 1, true))
         end
       else
         if n > 0 then

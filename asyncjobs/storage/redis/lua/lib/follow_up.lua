@@ -4,22 +4,23 @@
 --   follow_up: carries out what follows. Counters of the totals go into `follow.counts`, queues that have new jobs
 --   into `follow.queues`. No recursion: what follows from what follows goes to the end of the same lists.
 -- At most FOLLOW_LIMIT continuations are dealt with in one script (`follow.left`); the rest becomes an entry of
--- K.follow_ups ("r" and the job's id, or "r~" and the batch's), which `carry_on` goes on with.
+-- K.follow_ups ("r" and the job's id, or "r~" and the batch's), which `carry_on` goes on with. Needs `follow`.
 -- O(continuations, log n each + batches concerned).
+-- @include follow
 -- @include bump
 -- @include history
 -- @include tell
 -- @include due
 -- @include place
 -- @include edge
-local follow = { left = FOLLOW_LIMIT, put_off = false, endings = {}, batches = {}, moves = {}, counts = {}, queues = {} }
+local following = { endings = {}, batches = {}, moves = {} }
 
 local function count_in(batch, field, n)
-  local moves = follow.moves[batch]
+  local moves = following.moves[batch]
   if not moves then
     moves = {}
-    follow.moves[batch] = moves
-    follow.batches[#follow.batches + 1] = batch
+    following.moves[batch] = moves
+    following.batches[#following.batches + 1] = batch
   end
   moves[field] = (moves[field] or 0) + n
 end
@@ -29,7 +30,7 @@ local function ended(id, state, batch, continued)
     count_in(batch, state, 1)
   end
   if continued then
-    follow.endings[#follow.endings + 1] = { id, state }
+    following.endings[#following.endings + 1] = { id, state }
   end
 end
 
@@ -76,6 +77,7 @@ local function met(id, node, output)
   end
   if output then
     redis.call('HSET', job, F.takes_outputs, '1', OUTPUT .. node, output)
+    mark(job, 'I')
   end
   if redis.call('HINCRBY', job, F.unmet, -1) <= 0 and row[1] == S.awaiting then
     redis.call('ZREM', K.awaiting, id)
@@ -174,7 +176,7 @@ local function finish_batch(batch)
     count_in(row[10], ending == S.succeeded and B.nested_succeeded or B.nested_failed, 1)
   end
   if row[11] then
-    follow.endings[#follow.endings + 1] = { '~' .. batch, ending }
+    following.endings[#following.endings + 1] = { '~' .. batch, ending }
   end
 end
 
@@ -201,13 +203,13 @@ local function reopen_batch(batch, field, n)
 end
 
 local function follow_up()
-  local batches, endings = follow.batches, follow.endings
+  local batches, endings = following.batches, following.endings
   local batch, ending = 1, 1
   while batch <= #batches or ending <= #endings do
     if batch <= #batches then
       local name = batches[batch]
-      local moves = follow.moves[name]
-      follow.moves[name] = nil
+      local moves = following.moves[name]
+      following.moves[name] = nil
       batch = batch + 1
       if redis.call('EXISTS', K.batch(name)) == 1 then
         for field, n in pairs(moves) do
@@ -220,5 +222,5 @@ local function follow_up()
       ending = ending + 1
     end
   end
-  follow.batches, follow.endings = {}, {}
+  following.batches, following.endings = {}, {}
 end

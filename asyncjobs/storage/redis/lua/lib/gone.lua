@@ -11,6 +11,6 @@ local function gone(id, state, batch, continued)
     end
   end
   if continued then
-    follow.endings[#follow.endings + 1] = { id, '' }
+    following.endings[#following.endings + 1] = { id, '' }
   end
 end

@@ -12,7 +12,7 @@ end
 local function forget_batch(batch)
   redis.call('UNLINK', K.batch(batch), K.members(batch))
   redis.call('ZREM', K.batches, batch)
-  follow.endings[#follow.endings + 1] = { '~' .. batch, '' }
+  following.endings[#following.endings + 1] = { '~' .. batch, '' }
 end
 
 local function sweep_members(batch)
@@ -31,7 +31,7 @@ local function sweep_members(batch)
       end
       remove(id, true)
       redis.call('ZREM', K.cancelled, id)
-      follow.endings[#follow.endings + 1] = { id, '' }
+      following.endings[#following.endings + 1] = { id, '' }
     end
   end
   if #ids > 0 then

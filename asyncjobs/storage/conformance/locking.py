@@ -1,0 +1,191 @@
+"""Locks: one holder, numbers that grow, and whose turn is next."""
+# ruff: noqa: D102 - the name of a test says what it checks
+
+from __future__ import annotations
+
+import pytest
+
+from asyncjobs.ids import shard_for
+from asyncjobs.storage.base import LockRecord, LockReply
+from asyncjobs.storage.conformance.scene import BRIEFLY, SOON, Scene
+
+TTL_MS = 10_000
+
+
+async def _acquire(scene: Scene, token: str, name: str = "ledger", inbox: str = "") -> int:
+    """Try to get a lock; the fencing number, or 0."""
+    return (await scene.storage.acquire_lock(name, token, TTL_MS, inbox)).number
+
+
+async def _told(scene: Scene, inbox: str, timeout: float = SOON, name: str = "ledger") -> list[str]:
+    return await scene.storage.receive(shard_for(name, scene.storage.shards), inbox, timeout)
+
+
+class LockTests:
+    """`acquire_lock`, `renew_lock`, `release_lock`, `get_lock`."""
+
+    async def test_a_lock_has_one_holder(self, scene: Scene) -> None:
+        first = await scene.storage.acquire_lock("ledger", "one", TTL_MS)
+        scene.clock.advance(1_000)
+
+        assert first.number > 0
+        assert first.left_ms == TTL_MS
+        assert await scene.storage.acquire_lock("ledger", "two", TTL_MS) == LockReply(0, TTL_MS - 1_000)
+        assert await scene.storage.get_lock("ledger") == LockRecord(
+            "ledger", "one", first.number, scene.clock() + TTL_MS - 1_000, 0
+        )
+
+    async def test_locks_of_other_names_are_others(self, scene: Scene) -> None:
+        for number in range(10):
+            assert await _acquire(scene, "one", f"lock {number}: ä*{{}}") > 0
+        assert await _acquire(scene, "two", "lock 3: ä*{}") == 0
+
+    async def test_its_holder_may_acquire_it_again_and_keeps_its_number(self, scene: Scene) -> None:
+        number = await _acquire(scene, "one")
+        scene.clock.advance(TTL_MS - 1)
+
+        assert await _acquire(scene, "one") == number
+        scene.clock.advance(TTL_MS - 1)
+        assert await _acquire(scene, "two") == 0
+
+    async def test_when_its_time_has_passed_it_is_the_next_ones(self, scene: Scene) -> None:
+        first = await _acquire(scene, "one")
+        scene.clock.advance(TTL_MS - 1)
+        assert await _acquire(scene, "two") == 0
+
+        scene.clock.advance(1)
+        assert await scene.storage.get_lock("ledger") is None
+        assert await _acquire(scene, "two") > first
+
+    async def test_renewed_it_is_held_for_longer(self, scene: Scene) -> None:
+        await _acquire(scene, "one")
+        for _ in range(3):
+            scene.clock.advance(TTL_MS - 1)
+            assert await scene.storage.renew_lock("ledger", "one", TTL_MS)
+        assert await _acquire(scene, "two") == 0
+
+        assert await scene.storage.renew_lock("ledger", "one", 5)
+        scene.clock.advance(5)
+        assert await _acquire(scene, "two") > 0
+
+    async def test_only_its_holder_can_renew_it_and_only_in_time(self, scene: Scene) -> None:
+        assert not await scene.storage.renew_lock("ledger", "one", TTL_MS)
+        await _acquire(scene, "one")
+        assert not await scene.storage.renew_lock("ledger", "two", TTL_MS)
+        scene.clock.advance(TTL_MS)
+        assert not await scene.storage.renew_lock("ledger", "one", TTL_MS)
+
+        await _acquire(scene, "two")
+        assert not await scene.storage.renew_lock("ledger", "one", TTL_MS)
+        record = await scene.storage.get_lock("ledger")
+        assert record is not None
+        assert record.holder == "two"
+
+    async def test_released_it_is_free_at_once(self, scene: Scene) -> None:
+        first = await _acquire(scene, "one")
+        for _ in range(2):
+            await scene.storage.release_lock("ledger", "one")
+
+        assert await scene.storage.get_lock("ledger") is None
+        assert not await scene.storage.renew_lock("ledger", "one", TTL_MS)
+        assert await _acquire(scene, "two") > first
+
+    async def test_only_its_holder_can_release_it(self, scene: Scene) -> None:
+        await _acquire(scene, "one")
+        await scene.storage.release_lock("ledger", "two")
+        assert await _acquire(scene, "three") == 0
+
+        scene.clock.advance(TTL_MS)
+        await _acquire(scene, "two")
+        await scene.storage.release_lock("ledger", "one")
+        assert await _acquire(scene, "three") == 0
+
+    async def test_numbers_grow_with_each_holder_also_within_a_millisecond(self, scene: Scene) -> None:
+        numbers: list[int] = []
+        for turn in range(5):
+            numbers.append(await _acquire(scene, f"token {turn}"))
+            await scene.storage.release_lock("ledger", f"token {turn}")
+        scene.clock.advance(86_400_000)
+        numbers.append(await _acquire(scene, "last"))
+
+        assert numbers == sorted(set(numbers))
+
+    async def test_a_number_is_no_lower_than_the_time(self, scene: Scene) -> None:
+        """So a storage that forgot the last one goes on above it."""
+        assert await _acquire(scene, "one") >= scene.clock()
+
+    # -- waiting --
+
+    async def test_the_one_that_waits_is_told_of_the_release(self, scene: Scene) -> None:
+        await _acquire(scene, "one")
+        assert await _acquire(scene, "two", inbox="inbox") == 0
+        assert await _told(scene, "inbox", BRIEFLY) == []
+
+        await scene.storage.release_lock("ledger", "one")
+
+        assert await _told(scene, "inbox") == ["two"]
+        assert await _acquire(scene, "two", inbox="inbox") > 0
+
+    async def test_they_are_told_one_by_one_in_the_order_in_which_they_came(self, scene: Scene) -> None:
+        await _acquire(scene, "one")
+        for token in ("d", "c", "b"):
+            await _acquire(scene, token, inbox="inbox")
+            scene.clock.advance(1)
+            await _acquire(scene, "d", inbox="inbox")
+        record = await scene.storage.get_lock("ledger")
+        assert record is not None
+        assert record.waiting == 3
+
+        holder = "one"
+        for token in ("d", "c", "b"):
+            await scene.storage.release_lock("ledger", holder)
+            assert await _told(scene, "inbox") == [token]
+            assert await _acquire(scene, token, inbox="inbox") > 0
+            holder = token
+        await scene.storage.release_lock("ledger", holder)
+        assert await _told(scene, "inbox", BRIEFLY) == []
+
+    async def test_one_that_waits_may_acquire_it_when_its_holder_died_and_is_not_told_later(
+        self, scene: Scene
+    ) -> None:
+        await _acquire(scene, "one")
+        await _acquire(scene, "two", inbox="inbox")
+        scene.clock.advance(TTL_MS)
+        assert await _acquire(scene, "two", inbox="inbox") > 0
+
+        await scene.storage.release_lock("ledger", "two", "inbox")
+
+        assert await _told(scene, "inbox", BRIEFLY) == []
+
+    async def test_one_that_withdraws_is_not_told(self, scene: Scene) -> None:
+        await _acquire(scene, "one")
+        await _acquire(scene, "two", inbox="first")
+        scene.clock.advance(1)
+        await _acquire(scene, "three", inbox="second")
+
+        await scene.storage.release_lock("ledger", "two", "first")
+        assert await _told(scene, "second", BRIEFLY) == []
+        await scene.storage.release_lock("ledger", "one")
+
+        assert await _told(scene, "second") == ["three"]
+
+    async def test_one_that_withdraws_after_it_was_told_hands_the_word_on(self, scene: Scene) -> None:
+        await _acquire(scene, "one")
+        await _acquire(scene, "two", inbox="first")
+        scene.clock.advance(1)
+        await _acquire(scene, "three", inbox="second")
+        await scene.storage.release_lock("ledger", "one")
+
+        await scene.storage.release_lock("ledger", "two", "first")
+
+        assert await _told(scene, "second") == ["three"]
+
+    @pytest.mark.parametrize("inbox", ["", "inbox"])
+    async def test_a_release_tells_nobody_while_another_holds_it(self, scene: Scene, inbox: str) -> None:
+        await _acquire(scene, "one")
+        await _acquire(scene, "two", inbox="other")
+
+        await scene.storage.release_lock("ledger", "three", inbox)
+
+        assert await _told(scene, "other", BRIEFLY) == []
+        assert await _acquire(scene, "two") == 0

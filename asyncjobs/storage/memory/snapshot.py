@@ -1,0 +1,46 @@
+"""A shard in memory, as far as it can contradict itself."""
+
+from __future__ import annotations
+
+from asyncjobs.ids import shard_of
+from asyncjobs.storage.audit import BatchFacts, JobFacts, Snapshot
+from asyncjobs.storage.base import State
+from asyncjobs.storage.memory.batches import record_of
+from asyncjobs.storage.memory.entries import Place, node_of
+from asyncjobs.storage.memory.shard import Shard
+
+
+def snapshot(shard: Shard, shards: int) -> Snapshot:
+    """Everything at once. Ghosts aren't counted here, so their number is right by itself."""
+    found = Snapshot(shard.now())
+    for job in shard.jobs.values():
+        own = shard_of(job.id, shards)
+        found.jobs[job.id] = JobFacts(
+            job.state,
+            job.queue,
+            job.worker,
+            job.batch,
+            job.unmet,
+            tuple((parent, shard_of(parent.id, shards) != own) for parent in job.parents),
+            frozenset(job.receipts),
+        )
+    found.lists = {state: set(ids) for state, ids in shard.lists.items()}
+    for name, queue in shard.queues.items():
+        found.queues[name] = [*queue.suspects, *queue.plain]
+        found.prioritized[name] = set(queue.prioritized)
+        lies = [
+            shard.lies_at(place, job_id)
+            for place, ids in ((Place.SUSPECTS, queue.suspects), (Place.PLAIN, queue.plain))
+            for job_id in ids
+        ]
+        found.ghosts[name] = sum(job is None or job.state is not State.ENQUEUED for job in lies)
+    found.held = {worker_id: set(worker.leases) for worker_id, worker in shard.workers.items()}
+    for batch in shard.batches.values():
+        removed = {state: batch.counts[f"removed {state}"] for state in ("succeeded", "failed", "cancelled")}
+        found.batches[batch.id] = BatchFacts(
+            record_of(batch), list(batch.members), touched_ms=batch.touched_ms
+        )
+        found.batches[batch.id].removed.update(removed)
+    found.edges = {node: set(edges) for node, edges in shard.edges.items()}
+    found.messages = {(message.child, node_of(message.parent)) for message in shard.outbox}
+    return found
