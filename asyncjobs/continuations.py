@@ -9,7 +9,10 @@ from asyncjobs.creation import call_of, check_call
 from asyncjobs.definition import Definition
 from asyncjobs.errors import OptionError
 from asyncjobs.job import Call, Job
-from asyncjobs.storage.base import FOLLOW_LIMIT, On, Parent
+from asyncjobs.storage.base import On, Parent
+
+MAX_CHAIN = 250
+"""Jobs of a chain: it is created by one script, which mustn't hold up Redis."""
 
 OnEnd: TypeAlias = Literal["succeeded", "failed", "finished"]
 """Which end of its parents lets a continuation run; `finished` is any."""
@@ -113,9 +116,9 @@ def check_chain(calls: Sequence[Call[Any]]) -> None:
     """Raise `OptionError` if calls can't follow each other."""
     if not calls:
         raise OptionError("a chain needs at least one call")
-    if len(calls) > FOLLOW_LIMIT:
+    if len(calls) > MAX_CHAIN:
         raise OptionError(
-            f"a chain has at most {FOLLOW_LIMIT} calls, not {len(calls):,}: use continue_with in a batch"
+            f"a chain has at most {MAX_CHAIN} calls, not {len(calls):,}: use continue_with in a batch"
         )
     for number, call in enumerate(calls):
         check_call(call)

@@ -78,7 +78,7 @@ async def test_what_cannot_be_chained(client: Client, steps: Steps) -> None:
         ([steps.step.call(PREVIOUS)], "none before it"),
         ([steps.step.call("a"), steps.step.call(job.output)], "PREVIOUS stands for"),
         ([unkept.call("a"), steps.step.call(PREVIOUS)], "keep_result=False"),
-        ([steps.step.call("a")] * 501, "at most 500 calls, not 501"),
+        ([steps.step.call("a")] * 251, "at most 250 calls, not 251"),
     ]
     for calls, message in wrong:
         with pytest.raises(OptionError, match=message):
@@ -87,7 +87,7 @@ async def test_what_cannot_be_chained(client: Client, steps: Steps) -> None:
 
 
 async def test_the_longest(client: Client, steps: Steps, start_worker: StartWorker) -> None:
-    chained = await client.chain(*(steps.step.call(str(number)) for number in range(500)))
+    chained = await client.chain(*(steps.step.call(str(number)) for number in range(250)))
     await start_worker()
     await chained[-1].result(timeout=60)
-    assert steps.ran == [str(number) for number in range(500)]
+    assert steps.ran == [str(number) for number in range(250)]
