@@ -7,7 +7,9 @@ from asyncjobs.context import JobContext, current_context
 from asyncjobs.job import Call, Job
 from asyncjobs.options import Exponential, Retention, Retry
 from asyncjobs.processes import ProcessContext
+from asyncjobs.recurring import RecurringJob
 from asyncjobs.registry import Registry
+from asyncjobs.schedules import Cron, Every
 from asyncjobs.serialization import PREVIOUS
 from asyncjobs.storage.base import BatchState, State
 from asyncjobs.sync import SyncClient
@@ -22,10 +24,13 @@ __all__ = [
     "BatchState",
     "Call",
     "Client",
+    "Cron",
+    "Every",
     "Exponential",
     "Job",
     "JobContext",
     "ProcessContext",
+    "RecurringJob",
     "Registry",
     "Retention",
     "Retry",

@@ -26,6 +26,7 @@ from asyncjobs.definition import Definition
 from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
 from asyncjobs.options import epoch_ms, to_ms
+from asyncjobs.recurring import RecurringJobs
 from asyncjobs.registry import Registry
 from asyncjobs.storage.base import NewJob, Parent, Storage
 from asyncjobs.storage.redis import RedisStorage
@@ -75,6 +76,8 @@ class Client(Control):
             replicas = 1 if durability == "replicated" else 0
             url = RedisStorage(url, namespace=namespace, shards=shards, patience=seconds, replicas=replicas)
         super().__init__(url, registry)
+        self.recurring = RecurringJobs(self)
+        """Recurring jobs: put, look at, pause, trigger and remove them."""
         self._next_shard = 0
         self._users = 0
 

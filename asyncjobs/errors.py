@@ -14,6 +14,7 @@
     │   ├── SchemaMismatch          the namespace was written by an incompatible version
     │   └── WorkerGone              the worker's entry was reaped: it has to register anew
     ├── JobNotFound                 no job of that id (never made, deleted, or past its retention)
+    ├── RecurringNotFound           no recurring job of that id
     ├── WrongDefinition             the job is of another definition than the one given
     ├── JobStateError               the job's state doesn't allow what was asked
     ├── ResultTimeout               the job didn't finish in the time given (also a TimeoutError)
@@ -54,6 +55,7 @@ __all__ = [
     "OutputError",
     "ParentGone",
     "PayloadTooLarge",
+    "RecurringNotFound",
     "ResultNotKept",
     "ResultTimeout",
     "RetryLater",
@@ -129,6 +131,10 @@ class WorkerGone(StorageError):
 
 class JobNotFound(AsyncjobsError, LookupError):
     """There is no job of that id: it was never created, was deleted, or is past its retention."""
+
+
+class RecurringNotFound(AsyncjobsError, LookupError):
+    """There is no recurring job of that id: it was never put or declared, or was removed."""
 
 
 class WrongDefinition(AsyncjobsError, TypeError):

@@ -12,10 +12,11 @@ tells apart what one process makes within a millisecond; the random part tells p
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import time
-import zlib
+from zlib import crc32
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LENGTH = 20
@@ -74,8 +75,17 @@ def shard_of(job_id: str, shards: int) -> int:
 
 
 def shard_for(name: str, shards: int) -> int:
-    """The shard, of `shards`, of what there is only one of by its name."""
-    return zlib.crc32(name.encode()) % shards
+    """The shard, of `shards`, of what is one in its namespace and known by a name."""
+    return crc32(name.encode()) % shards
+
+
+def occurrence_id(recurring_id: str, occurrence_ms: int, shard: int = 0) -> str:
+    """The id of the job of one occurrence of a recurring job: always the same one, whoever makes it.
+
+    It has the occurrence's time where others have that of their making, and a hash where those have chance.
+    """
+    hashed = hashlib.sha256(f"{recurring_id}\0{occurrence_ms}".encode()).digest()
+    return f"{_base62(occurrence_ms, 7)}{_base62(int.from_bytes(hashed), 12)}{ALPHABET[shard]}"
 
 
 def created_ms(job_id: str) -> int:

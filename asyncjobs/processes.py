@@ -179,6 +179,7 @@ class ProcessDeclarations:
     """The background processes of a `Registry`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._processes: dict[str, BackgroundProcess[..., Any]] = {}
 
     @overload

@@ -20,6 +20,7 @@ from asyncjobs.definition import (
 from asyncjobs.errors import DefinitionError, OptionError, UnknownJob
 from asyncjobs.options import JobOptions, OptionOverrides
 from asyncjobs.processes import ProcessDeclarations
+from asyncjobs.recurring_declarations import RecurringDeclarations
 from asyncjobs.serialization import MsgpackSerializer, Serializer, collect_types, import_name
 
 P = ParamSpec("P")
@@ -53,7 +54,7 @@ class ContextJobDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[JobContext, P], R], /) -> SyncContextDefinition[P, R]: ...
 
 
-class Registry(ProcessDeclarations):
+class Registry(ProcessDeclarations, RecurringDeclarations):
     """The jobs that a program knows. A client packs their arguments by it, and a worker runs what it holds.
 
     * `serializer`: how arguments and results are packed (default: a `MsgpackSerializer`).

@@ -22,6 +22,7 @@ from asyncjobs.registry import Registry
 from asyncjobs.storage.base import State, Storage
 from asyncjobs.sync_batch import SyncBatch
 from asyncjobs.sync_job import SyncJob
+from asyncjobs.sync_recurring import SyncRecurringJobs
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,6 +99,11 @@ class SyncClient:
         if self._client is None:
             raise AsyncjobsError("this SyncClient isn't open: use it as `with SyncClient(…) as client:`")
         return self._client
+
+    @property
+    def recurring(self) -> SyncRecurringJobs:
+        """Recurring jobs: put, look at, pause, trigger and remove them."""
+        return SyncRecurringJobs(self, lambda job: SyncJob(self, job))
 
     def run(self, verb: Coroutine[Any, Any, R]) -> R:
         """Have any coroutine of the client's run on its loop, and wait for it."""

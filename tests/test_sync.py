@@ -207,3 +207,17 @@ def test_errors_come_out_where_the_call_is(redis_url: str) -> None:
         client.enqueue(double, 1)
     with pytest.raises(StorageUnavailable), SyncClient("redis://127.0.0.1:1/0", patience=0.1):
         pass
+
+
+def test_recurring_jobs_are_put_seen_and_triggered(redis_url: str) -> None:
+    with SyncClient(redis_url, registry=registry) as client:
+        put = client.recurring.put("nightly", "0 3 * * *", double.call(4), timezone="Europe/Berlin")
+        assert client.recurring.get("nightly") == put
+        assert client.recurring.list() == [put]
+        assert client.recurring.count() == 1
+        job = client.recurring.trigger("nightly")
+        assert job.job.arguments() == ([4], {})
+        client.recurring.pause("nightly")
+        client.recurring.resume("nightly")
+        client.recurring.remove("nightly")
+        assert client.recurring.get("nightly") is None

@@ -9,7 +9,19 @@ from typing import Any, TextIO
 
 import click
 
-from asyncjobs.cli import batches, check, control, demo, enqueue, queues, reading, show, worker, workers
+from asyncjobs.cli import (
+    batches,
+    check,
+    control,
+    demo,
+    enqueue,
+    queues,
+    reading,
+    recurring,
+    show,
+    worker,
+    workers,
+)
 from asyncjobs.cli.exits import FAILED, INTERRUPTED, NO_APP, OK, UNREACHABLE, USAGE, complain
 from asyncjobs.errors import (
     AppImportError,
@@ -77,6 +89,7 @@ for _command in (
     queues.pause,
     queues.resume,
     queues.purge,
+    recurring.recurring,
     workers.workers,
     check.check,
 ):

@@ -40,6 +40,24 @@ from asyncjobs.storage.records import (
     Stats,
     WorkerRecord,
 )
+from asyncjobs.storage.recurrences import (
+    ALIVE_MS,
+    OPEN_LIMIT,
+    ORPHAN_MS,
+    WAIT_MS,
+    Changed,
+    Due,
+    DueReply,
+    Fired,
+    Firing,
+    NewRecurring,
+    Put,
+    RecurringPage,
+    RecurringRecord,
+    RecurringStorage,
+    Renewed,
+    Triggered,
+)
 from asyncjobs.storage.states import (
     FINAL_STATES,
     FOLLOW_LIMIT,
@@ -71,11 +89,14 @@ from asyncjobs.storage.transitions import (
 )
 
 __all__ = [
+    "ALIVE_MS",
     "BATCH_RETENTION_MS",
     "FINAL_STATES",
     "FOLLOW_LIMIT",
     "HISTORY_LIMIT",
     "LOG_LIMIT",
+    "OPEN_LIMIT",
+    "ORPHAN_MS",
     "PIN_MS",
     "PRIORITY_LIMIT",
     "PROMOTE_LIMIT",
@@ -83,16 +104,22 @@ __all__ = [
     "STAGING_MS",
     "STUB_MS",
     "TRIM_LOOK",
+    "WAIT_MS",
     "BatchRecord",
     "BatchState",
     "BatchStorage",
     "Cancelled",
+    "Changed",
     "Created",
     "Deleted",
+    "Due",
+    "DueReply",
     "ExchangeReply",
     "ExchangeRequest",
     "Finish",
     "Finished",
+    "Fired",
+    "Firing",
     "Follow",
     "Grant",
     "HeartbeatLink",
@@ -106,19 +133,26 @@ __all__ = [
     "Members",
     "NewBatch",
     "NewJob",
+    "NewRecurring",
     "Note",
     "On",
     "Opened",
     "Outcome",
     "Page",
     "Parent",
+    "Put",
     "QueueRecord",
     "ReapReply",
+    "RecurringPage",
+    "RecurringRecord",
+    "RecurringStorage",
+    "Renewed",
     "Requeued",
     "Retention",
     "State",
     "Stats",
     "Storage",
+    "Triggered",
     "WorkerRecord",
 ]
 
@@ -148,7 +182,7 @@ class HeartbeatLink(Protocol):
 
 
 @runtime_checkable
-class Storage(BatchStorage, LockStorage, AuditStorage, Protocol):
+class Storage(BatchStorage, RecurringStorage, LockStorage, AuditStorage, Protocol):
     """All that asyncjobs asks of a storage."""
 
     @property

@@ -2,7 +2,7 @@
 
 1. Start: connect, register on every shard, start a heartbeat thread and a pump for each.
 2. Life: the pumps fetch, run and hand in jobs; maintenance takes back the jobs of the dead and removes old
-   ones; the registry's background processes run beside them.
+   ones; recurring jobs are declared and fired; the registry's background processes run beside them.
 3. Quiet: fetch nothing more.
 4. Stop: quiet, a grace period for what runs, then cancel it and put it back, while the background processes
    are stopped; hand in every outcome, unregister.
@@ -38,6 +38,7 @@ from asyncjobs.worker.notes import Notes
 from asyncjobs.worker.processes import Processes
 from asyncjobs.worker.pump import Pump
 from asyncjobs.worker.queue_order import QueueOrder
+from asyncjobs.worker.recurring import Recurring
 from asyncjobs.worker.registration import Registration
 from asyncjobs.worker.runner import Runner
 from asyncjobs.worker.slots import Slots
@@ -214,6 +215,7 @@ class Worker:
                 for pump, beat in zip(self._pumps, self._beats, strict=True):
                     loops.start_soon(pump.exchanges)
                     loops.start_soon(pump.listen)
+                    loops.start_soon(self._recur, pump)
                     beat.start()
                 loops.start_soon(self._maintenance.run)
                 loops.start_soon(self._announce)
@@ -235,6 +237,11 @@ class Worker:
                 await self._unregister()
             await runner.close()
             logger.info("worker %s has stopped", self.id)
+
+    async def _recur(self, pump: Pump) -> None:
+        await pump.ready.wait()
+        declared = self._registry.recurrences()
+        await Recurring(self._client.storage, pump.shard, declared, lambda: pump.worker).run()
 
     async def _announce(self) -> None:
         for pump in self._pumps:

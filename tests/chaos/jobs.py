@@ -60,6 +60,17 @@ async def snoozing(context: JobContext, until: float) -> int:
 
 
 @registry.job(context=True)
+async def after_batch(context: JobContext, batch_id: str) -> int:
+    """It begins only when all of the batch has succeeded."""
+    ledger_of_test().write("start")
+    batch = await context.client.batch_of(batch_id).refresh()
+    if batch.state != "succeeded":
+        raise AssertionError(f"{batch!r} hasn't succeeded: {batch.record}")
+    ledger_of_test().write("end")
+    return context.attempt
+
+
+@registry.job(context=True)
 async def talking(context: JobContext, lines: int) -> int:
     """Log and report progress."""
     ledger_of_test().write("start")

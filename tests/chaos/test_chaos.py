@@ -11,10 +11,11 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
-from asyncjobs import Call, Client, State
+from asyncjobs import Call, Client, Job, State
 from asyncjobs.storage.redis.scripts import all_scripts
 from tests.chaos import jobs
 from tests.conftest import ServerFactory
@@ -180,6 +181,18 @@ def some_call(chance: random.Random) -> Call[int]:
             return jobs.brief.options(queue=queue).call(chance.expovariate(30))
 
 
+async def some_batch(client: Client, chance: random.Random) -> list[Job[Any]]:
+    """A batch with another one in it, and jobs that run after parts of it and after all of it."""
+    async with client.batch() as batch:
+        made: list[Job[Any]] = [batch.enqueue(some_call(chance)) for _ in range(chance.randint(1, 20))]
+        made.append(batch.continue_with(made[0], some_call(chance)))
+        with batch.batch() as inner:
+            made += [inner.enqueue_in(chance.uniform(0, 0.5), some_call(chance)) for _ in range(3)]
+    made.append(await client.continue_with(batch, jobs.after_batch, batch.id))
+    made.append(await client.continue_with([batch, made[-1]], some_call(chance), on="finished"))
+    return made
+
+
 async def use(url: str, shards: int, chance: random.Random, deadline: float, promised: list[str]) -> None:
     """Enqueue one by one, later, and many at once, until the time is over and the work is done."""
     async with Client(url, registry=jobs.registry, shards=shards) as client:
@@ -190,6 +203,10 @@ async def use(url: str, shards: int, chance: random.Random, deadline: float, pro
                     made = await client.enqueue_many(some_call(chance) for _ in range(chance.randint(2, 40)))
                 case 1:
                     made = [await client.enqueue_in(chance.uniform(0.01, 1), some_call(chance))]
+                case 2:
+                    made = await some_batch(client, chance)
+                case 3:
+                    made = await client.chain(*(some_call(chance) for _ in range(chance.randint(2, 5))))
                 case _:
                     made = [await client.enqueue(some_call(chance))]
             promised.extend(job.id for job in made)
@@ -241,6 +258,7 @@ async def test_the_books_balance(
         async with Client(server.url, registry=jobs.registry, shards=shards) as client:
             await all_ended(client, len(promised), 60 + 2 * SECONDS)
             await balance(client, ledger, promised)
+            assert await client.check(pause=0.2) == []
             for worker in workers:
                 await asyncio.to_thread(worker.stop)
             await nothing_is_left(client, server)
@@ -277,4 +295,4 @@ async def nothing_is_left(client: Client, server: Server) -> None:
     assert stats.workers == 0
     assert [queue.length for queue in stats.queues] == [0] * len(jobs.QUEUES)
     left = {key.decode().partition("}:")[2].split(":")[0] for key in server.command("KEYS", "*")}
-    assert left <= {"j", "queues", "wake", "succeeded", "meta", "stats", "i"}, left
+    assert left <= {"j", "b", "batches", "queues", "wake", "succeeded", "meta", "stats", "i"}, left

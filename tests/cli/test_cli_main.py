@@ -16,7 +16,7 @@ from tests.servers import Server
 
 COMMANDS = [
     *("worker", "demo", "enqueue", "list", "show", "stats", "batches", "requeue", "cancel", "delete"),
-    *("pause", "resume", "purge", "workers", "check"),
+    *("pause", "resume", "purge", "recurring", "workers", "check"),
 ]
 
 
@@ -30,9 +30,19 @@ def test_help_lists_the_commands_and_exit_codes(asyncjobs: Asyncjobs) -> None:
     assert asyncjobs().out == told.out
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+SINGLE = [command for command in COMMANDS if command != "recurring"]
+RECURRING = ("list", "show", "put", "trigger", "pause", "resume", "remove")
+
+
+def test_the_commands_for_recurring_jobs_are_a_group(asyncjobs: Asyncjobs) -> None:
+    told = asyncjobs("recurring", "--help")
+    listed = told.out.partition("Commands:\n")[2]
+    assert {line.split()[0] for line in listed.splitlines()} == {*RECURRING}
+
+
+@pytest.mark.parametrize("command", [*SINGLE, *(f"recurring {command}" for command in RECURRING)])
 def test_every_command_has_examples_and_says_where_redis_is(asyncjobs: Asyncjobs, command: str) -> None:
-    told = asyncjobs(command, "--help")
+    told = asyncjobs(*command.split(), "--help")
     assert "Examples:\n" in told.out
     assert f"    asyncjobs {command} " in told.out or f"    asyncjobs {command}\n" in told.out
     assert "--redis URL" in told.out

@@ -38,25 +38,23 @@ def url(request: pytest.FixtureRequest, redis_url: str) -> str | None:
 
 
 def test_the_readmes_example_says_hello() -> None:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "readme.py")],
-        env=environment(None),
+    done = _run("readme.py", None)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "HELLO, ADA!\n", "")
+
+
+def _run(example: str, url: str | None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / example)],
+        env=environment(url),
         capture_output=True,
         text=True,
         timeout=60,
     )
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "HELLO, ADA!\n", "")
-
 
 def test_the_workflow_goes_through_to_its_end(url: str | None) -> None:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "workflow.py")],
-        env=environment(url),
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
+    done = _run("workflow.py", url)
 
     assert (done.returncode, done.stderr) == (0, "")
     said, everywhere, here, batch = done.stdout.splitlines()
@@ -68,19 +66,25 @@ def test_the_workflow_goes_through_to_its_end(url: str | None) -> None:
 
 
 def test_the_background_process_has_a_successor(url: str | None) -> None:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "background_process.py")],
-        env=environment(url),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = _run("background_process.py", url)
 
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
         "the first one collects: True\nthe second one took over: True\nits token is higher: True\n",
         "",
     )
+
+
+def test_the_recurring_jobs_run_again_and_again(url: str | None) -> None:
+    done = _run("recurring.py", url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert "feeding the cat" in lines
+    # The last one is fired, but needn't have run.
+    assert lines.count("tick") >= 2
+    assert any(line.startswith("clock: * * * * * * (Europe/Berlin), last job ") for line in lines)
+    assert any(line.startswith("cat: every 0:00:02, last job ") for line in lines)
 
 
 def test_the_aiohttp_service_shows_a_job_from_its_order_to_its_result(

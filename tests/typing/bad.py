@@ -45,6 +45,10 @@ registry.job(timeout="30")  # error
 registry.job(runs_in="fiber")  # error
 registry.job(5)  # error
 registry.external()  # error
+registry.recurring("@daily", misfire="twice")  # error
+registry.recurring("@daily", retries=5)  # error
+registry.recurring("@daily", jitter="5")  # error
+registry.recurring(5)  # error
 
 
 def takes_a_number(number: int) -> None: ...
@@ -80,6 +84,14 @@ registry.process(retry=Retry())  # error
 async def processes(client: Client) -> None:
     await client.enqueue(listen)  # error
     await listen()  # error
+
+
+async def recur(client: Client) -> None:
+    await client.recurring.put("nightly", "@daily", send)  # error
+    await client.recurring.put("nightly", send.call("ada@example.com"))  # error
+    await client.recurring.put("nightly", 5, send.call("ada@example.com"))  # error
+    await client.recurring.put("nightly", "@daily", send.call("ada@example.com"), overlap="forbid")  # error
+    await client.recurring.put("nightly", "@daily", send.call())  # error
 
 
 async def enqueue(client: Client) -> None:

@@ -13,10 +13,13 @@ from asyncjobs import (
     BatchState,
     Call,
     Client,
+    Cron,
+    Every,
     Exponential,
     Job,
     JobContext,
     ProcessContext,
+    RecurringJob,
     Registry,
     Retention,
     Retry,
@@ -109,6 +112,38 @@ async def processes_are_still_functions(context: ProcessContext) -> None:
     assert_type(await tidy(), int)
     assert_type(await listen(context), str)
     assert_type(tidy.name, str)
+
+
+@registry.recurring("0 9 * * mon-fri", timezone="Europe/Berlin", misfire="skip", overlap="queue", timeout=30)
+async def report(day: str = "today") -> str:
+    return day
+
+
+@registry.recurring(every=timedelta(minutes=5), id="sweep", jitter=30, queue="chores", runs_in="thread")
+def sweep(depth: int = 1) -> int:
+    return depth
+
+
+@registry.recurring(Cron("@daily", "Europe/Berlin"), context=True, start=datetime.now(UTC), end=None)
+async def count(context: JobContext, *, strict: bool = True) -> list[int]:
+    return [context.attempt]
+
+
+async def recurring_jobs_are_jobs(client: Client, sync: SyncClient) -> None:
+    assert_type(await report("monday"), str)
+    assert_type(sweep(), int)
+    assert_type(await client.enqueue(report, "monday"), Job[str])
+    assert_type(await client.enqueue(count, strict=False), Job[list[int]])
+    assert_type(
+        await client.recurring.put("nightly", "0 3 * * *", send.call("ada@example.com")), RecurringJob
+    )
+    await client.recurring.put("often", timedelta(minutes=5), resize.call("a.png", 1), overlap="skip")
+    await client.recurring.put("often", Every(5), resize.call("a.png", 1), misfire="all", jitter=2.5)
+    assert_type(await client.recurring.get("nightly"), RecurringJob | None)
+    assert_type(await client.recurring.list(), list[RecurringJob])
+    assert_type(await client.recurring.trigger("nightly"), Job[Any])
+    assert_type(sync.recurring.trigger("nightly"), SyncJob[Any])
+    assert_type(sync.recurring.list(limit=5), list[RecurringJob])
 
 
 async def definitions_are_still_functions(context: JobContext) -> None:

@@ -23,7 +23,7 @@ import pytest
 
 _SUBJECTS = (
     *("by_hand", "creating", "exchanging", "finishing", "leases", "locking", "ordering", "queues"),
-    *("reading", "reaping", "retention", "scene", "waiting"),
+    *("reading", "reaping", "recurring", "recurring_control", "retention", "scene", "waiting"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
 
@@ -37,6 +37,8 @@ from asyncjobs.storage.conformance.ordering import OrderingTests  # noqa: E402
 from asyncjobs.storage.conformance.queues import QueueTests  # noqa: E402
 from asyncjobs.storage.conformance.reading import ReadingTests  # noqa: E402
 from asyncjobs.storage.conformance.reaping import ReapingTests  # noqa: E402
+from asyncjobs.storage.conformance.recurring import RecurringTests  # noqa: E402
+from asyncjobs.storage.conformance.recurring_control import RecurringControlTests  # noqa: E402
 from asyncjobs.storage.conformance.retention import RetentionTests  # noqa: E402
 from asyncjobs.storage.conformance.scene import Fixtures, MovableClock, StorageFactory  # noqa: E402
 from asyncjobs.storage.conformance.waiting import WaitingTests  # noqa: E402
@@ -58,6 +60,8 @@ class StorageConformance(
     RetentionTests,
     ReadingTests,
     LockTests,
+    RecurringTests,
+    RecurringControlTests,
     Fixtures,
 ):
     """Every test of the kit. Subclass it with a name that pytest collects, and override `storage_factory`."""

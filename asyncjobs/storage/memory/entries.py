@@ -16,6 +16,7 @@ from asyncjobs.storage.base import (
     LogLine,
     NewJob,
     Parent,
+    RecurringRecord,
     State,
 )
 from asyncjobs.storage.memory.ordered import Ordered
@@ -173,3 +174,31 @@ class Worker:
     leases: set[str] = field(default_factory=set[str])
     suspect: str = ""
     """The recovered job that it runs; "" for none."""
+
+
+@dataclass(slots=True)
+class RecurringJob(RecurringRecord):
+    """A recurring job: what readers see of it, and what only the transitions need."""
+
+    timing: str = ""
+    seen_ms: int = 0
+    """When a worker last declared its id."""
+    held_ms: int = 0
+    """When a worker last declared this revision of it."""
+    open: list[str] = field(default_factory=list[str])
+    """Its last jobs."""
+
+
+@dataclass(slots=True)
+class Recurring:
+    """The recurring jobs of a shard."""
+
+    jobs: dict[str, RecurringJob] = field(default_factory=dict[str, RecurringJob])
+    looks: Ordered = field(default_factory=Ordered)
+    """By when they are looked at next; those that aren't, by `NEVER`."""
+    alive_ms: int | None = None
+    """When any worker last looked."""
+    hold_ms: int = 0
+    """None is orphaned before this time."""
+    claim: tuple[int, str] | None = None
+    """When the next one is looked at, and the worker that will come for it."""

@@ -21,7 +21,7 @@ from typing import TypeVar
 from asyncjobs.clock import Clock
 from asyncjobs.storage import base
 from asyncjobs.storage.base import FINAL_STATES, HistoryEntry, LockRecord, Parent, State
-from asyncjobs.storage.memory.entries import Batch, Job, Message, Place, Queue, Worker
+from asyncjobs.storage.memory.entries import Batch, Job, Message, Place, Queue, Recurring, Worker
 from asyncjobs.storage.memory.ordered import Ordered
 from asyncjobs.storage.records import unpack_error
 
@@ -61,6 +61,7 @@ class Shard:
         """When anybody last registered or renewed a lease."""
         self.hold_ms = 0
         """Nothing is reaped before this time."""
+        self.recurring = Recurring()
         self.due_claim: tuple[int, str] | None = None
         """The next due time, and the worker that will come for it."""
         self.locks: dict[str, LockRecord] = {}

@@ -39,11 +39,12 @@ from asyncjobs.storage.memory import by_hand, leases, reading
 from asyncjobs.storage.memory import exchange as exchanging
 from asyncjobs.storage.memory import retention as trimming
 from asyncjobs.storage.memory.locks import MemoryLocks
+from asyncjobs.storage.memory.recurrences import MemoryRecurrences
 from asyncjobs.storage.memory.shard import Shard
 from asyncjobs.storage.memory.snapshot import snapshot
 
 
-class MemoryStorage(MemoryLocks):
+class MemoryStorage(MemoryLocks, MemoryRecurrences):
     """A storage in this process's memory: for unit tests, and to say precisely what any storage does.
 
     Clients and workers that share one object share its jobs, from any thread and any event loop; nothing

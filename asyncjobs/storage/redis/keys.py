@@ -51,6 +51,10 @@ PATTERNS = {
     # locks
     "lock": ":lock:{}",  # string: "number until token" of its holder
     "lock_waiters": ":lw:{}",  # zset: "token inbox" of who waits for it -> since when, ms
+    # recurring jobs
+    "recurring": ":recurring",  # hash: recurring job -> its definition, packed by whoever put it
+    "recurring_next": ":recurring:next",  # zset: recurring job -> when to look at it, ms; +inf: never
+    "recurring_facts": ":r:{}",  # hash: what else is known of it
     # the rest
     "meta": ":meta",  # hash: schema version, alive, hold, due claim, trim cursors
     "inbox": ":i:{}",  # list: ids of finished jobs that a client waits for
@@ -130,12 +134,37 @@ WORKER_FIELDS = {
     "command": "cmd",
 }
 
+RECURRING_FIELDS = {
+    "revision": "v",
+    "timing": "t",
+    "next": "n",  # when it occurs next, ms; "": not
+    "declared": "d",  # present: it is declared in code, and then:
+    "seen": "s",  # when a worker last declared its id, ms
+    "held": "h",  # when a worker last declared this revision of it, ms
+    "orphaned": "o",  # when it was found orphaned, ms
+    "paused": "p",
+    "waiting": "w",  # it is due, and waits for a job of it to end
+    "created": "c",
+    "last": "l",  # the last occurrence fired, ms
+    "fired_at": "b",  # when its last job was made, ms
+    "job": "j",  # that job
+    "open": "e",  # ids of its last jobs, with spaces between; those that have ended leave when it's looked at
+    "fired": "f",  # counts of occurrences
+    "missed": "m",
+    "skipped": "k",
+    "refused": "r",
+    "gave_up": "g",  # when occurrences were last given up, ms
+}
+
 META_FIELDS = {
     "version": "v",
     "alive": "alive",  # last heartbeat of anyone, ms
     "hold": "hold",  # nothing is reaped before this time, ms
     "due_claim": "due",  # "ms worker" of who will look at the next due time
     "fence": "fence",  # the last fencing number of a lock
+    "recurring_alive": "r-alive",  # when any worker last looked for due recurring jobs, ms
+    "recurring_hold": "r-hold",  # no recurring job is orphaned before this time, ms
+    "recurring_claim": "r-due",  # "ms worker" of who will come for the next one
     "cursor": "cut:",  # + state: jobs finished up to here were looked at for trimming
 }
 
@@ -198,6 +227,11 @@ LUA_ENUMS: tuple[type[Enum], ...] = (
     base.Deleted,
     base.Follow,
     base.Opened,
+    base.Put,
+    base.Renewed,
+    base.Fired,
+    base.Triggered,
+    base.Changed,
 )
 LUA_CONSTANTS = {
     "STUB": STUB,
@@ -206,6 +240,10 @@ LUA_CONSTANTS = {
     "LOG_LIMIT": base.LOG_LIMIT,
     "PROMOTE_LIMIT": base.PROMOTE_LIMIT,
     "SKIP_LIMIT": base.SKIP_LIMIT,
+    "ORPHAN_MS": base.ORPHAN_MS,
+    "ALIVE_MS": base.ALIVE_MS,
+    "WAIT_MS": base.WAIT_MS,
+    "OPEN_LIMIT": base.OPEN_LIMIT,
     "PRIORITY_STEP": PRIORITY_STEP,
     "PIECE": PIECE,
     "PIECES": PIECES,

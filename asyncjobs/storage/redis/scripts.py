@@ -1,9 +1,9 @@
 """The Lua scripts: loading, includes, and the names they may use.
 
 A script is `lua/NAME.lua`. A line `-- @include NAME` puts `lua/lib/NAME.lua` in its place, once. The names
-`K.…`, `F.…`, `W.…`, `M.…`, `B.…`, `S.…`, the enums and constants of `keys.py`, and `A.…` (this script's own
-arguments, as declared below) become literals here; one that isn't declared is an error at import, and so is
-a declared argument that a script never reads.
+`K.…`, `F.…`, `W.…`, `M.…`, `B.…`, `R.…`, `S.…`, the enums and constants of `keys.py`, and `A.…` (this
+script's own arguments, as declared below) become literals here; one that isn't declared is an error at
+import, and so is a declared argument that a script never reads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asyncjobs.storage.redis import keys
 _LUA = resources.files("asyncjobs.storage.redis") / "lua"
 _INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
 _KEY = re.compile(r"\bK\.(\w+)(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\))?")
-_NAME = re.compile(r"\b([FWMSAB])\.(\w+)")
+_NAME = re.compile(r"\b([FWMRSAB])\.(\w+)")
 _ENUMS = {enum.__name__: enum for enum in keys.LUA_ENUMS}
 _ENUM = re.compile(rf"\b({'|'.join(_ENUMS)})\.(\w+)")
 _CONSTANT = re.compile(rf"\b({'|'.join(keys.LUA_CONSTANTS)})\b")
@@ -76,6 +76,7 @@ def assemble(source: str, arguments: tuple[str, ...], where: str) -> str:
             "W": keys.WORKER_FIELDS,
             "M": keys.META_FIELDS,
             "B": keys.BATCH_FIELDS,
+            "R": keys.RECURRING_FIELDS,
             "S": {state.value: code for state, code in keys.STATES.items()},
         }[kind]
         if word not in table:
@@ -158,6 +159,19 @@ TRIM = Script("trim", "now", "limit", "succeeded_ms", "failed_ms", "cancelled_ms
 QUEUES = Script("queues")
 WORKERS = Script("workers")
 STATS = Script("stats", "now")
+RECURRING_PUT = Script("recurring_put", "now", "id", "definition", "revision", "timing", "declared", "next")
+RECURRING_RENEW = Script("recurring_renew", "now", "starting", "rest")
+RECURRING_DUE = Script("recurring_due", "now", "worker", "limit")
+RECURRING_FIRE = Script(
+    "recurring_fire",
+    *("now", "id", "revision", "expected", "next", "last", "missed", "passed", "overlap", "rest"),
+)
+RECURRING_TRIGGER = Script("recurring_trigger", "now", "id", "rest")
+RECURRING_PAUSE = Script("recurring_pause", "now", "id")
+RECURRING_RESUME = Script("recurring_resume", "now", "id", "revision", "next")
+RECURRING_REMOVE = Script("recurring_remove", "now", "id")
+RECURRING_GET = Script("recurring_get", "now", "id")
+RECURRING_LIST = Script("recurring_list", "now", "offset", "limit")
 
 ACQUIRE_LOCK = Script("acquire_lock", "now", "name", "token", "ttl", "inbox")
 RENEW_LOCK = Script("renew_lock", "now", "name", "token", "ttl")

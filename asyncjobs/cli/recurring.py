@@ -1,0 +1,354 @@
+"""`recurring`: the jobs that recur, and what can be done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asyncjobs.cli.arguments import duration, job_arguments, moment
+from asyncjobs.cli.connection import Place, connection_options, with_client
+from asyncjobs.cli.enqueue import find
+from asyncjobs.cli.exits import FAILED, OK, complain
+from asyncjobs.cli.reading import json_option
+
+if TYPE_CHECKING:
+    from asyncjobs.client import Client
+    from asyncjobs.recurring import RecurringJob
+
+
+@click.group()
+def recurring() -> None:
+    """Jobs that recur: by a cron expression, or at an interval.
+
+    \b
+    Examples:
+      asyncjobs recurring list
+      asyncjobs recurring put app:registry nightly "0 3 * * *" backup disks
+      asyncjobs recurring trigger nightly
+    """
+
+
+@recurring.command("list", short_help="List them by their next time.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out the first N.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, metavar="N", show_default=True, help="Show N at most."
+)
+@json_option
+@connection_options
+def list_recurring(place: Place, offset: int, limit: int, as_json: bool) -> int:
+    """List the recurring jobs by their next time, those that have none last.
+
+    \b
+    Examples:
+      asyncjobs recurring list
+      asyncjobs recurring list --json | jq '.recurring[] | select(.orphaned).id'
+    """
+
+    async def read(client: Client) -> tuple[list[RecurringJob], int, datetime]:
+        found = await client.recurring.list(offset=offset, limit=limit)
+        return found, await client.recurring.count(), (await client.stats()).now
+
+    found, total, now = with_client(place, read)
+    if as_json:
+        from asyncjobs.cli.documents import iso, print_json
+
+        documents = [document(one) for one in found]
+        print_json({"now": iso(now), "total": total, "offset": offset, "recurring": documents})
+    elif found:
+        _print_list(found, now)
+        if total > offset + len(found):
+            click.echo(f"{total - offset - len(found):,} more: --offset {offset + len(found)}", err=True)
+    else:
+        click.echo("Nothing recurs." if not total else f"There are only {total:,}.")
+    return OK
+
+
+@recurring.command(short_help="Show everything about one.")
+@click.argument("recurring_id", metavar="ID")
+@json_option
+@connection_options
+def show(place: Place, recurring_id: str, as_json: bool) -> int:
+    """Show everything about one recurring job.
+
+    \b
+    Examples:
+      asyncjobs recurring show nightly
+    """
+
+    async def read(client: Client) -> tuple[RecurringJob | None, datetime]:
+        return await client.recurring.get(recurring_id), (await client.stats()).now
+
+    found, now = with_client(place, read)
+    if found is None:
+        complain(f"there is no recurring job {recurring_id}")
+        return FAILED
+    if as_json:
+        from asyncjobs.cli.documents import print_json
+
+        print_json(document(found))
+    else:
+        _print_one(found, now)
+    return OK
+
+
+@recurring.command(short_help="Have a job run again and again.")
+@click.argument("target", metavar="APP:REGISTRY")
+@click.argument("recurring_id", metavar="ID")
+@click.argument("schedule", metavar="SCHEDULE")
+@click.argument("name", metavar="NAME")
+@click.argument("texts", metavar="[ARGUMENT]...", nargs=-1)
+@click.option("--timezone", metavar="ZONE", help="Of a cron expression: Europe/Berlin. UTC if not given.")
+@click.option(
+    "--misfire",
+    type=click.Choice(["once", "all", "skip"]),
+    help="Make up for missed times by one job (once, if not given), by one each, or not at all.",
+)
+@click.option(
+    "--overlap",
+    type=click.Choice(["allow", "skip", "queue"]),
+    help="While its last job hasn't ended: run nevertheless (allow, if not given), not, or afterwards.",
+)
+@click.option("--jitter", type=duration, metavar="TIME", help="Run by chance up to so much later.")
+@click.option("--start", type=moment, metavar="ISO", help="Not before this time.")
+@click.option("--end", type=moment, metavar="ISO", help="Not after this time.")
+@connection_options
+def put(
+    place: Place,
+    /,
+    target: str,
+    recurring_id: str,
+    schedule: str,
+    name: str,
+    texts: tuple[str, ...],
+    **options: Any,
+) -> int:
+    """Have a job run again and again, or change how. Arguments are written as for `enqueue`.
+
+    SCHEDULE is a cron expression of five fields (minute, hour, day of the month, month, day of the week), of
+    six with seconds first, @daily or the like; or an interval: 90s, 15m, 2h, 1d.
+
+    \b
+    Examples:
+      asyncjobs recurring put app:registry nightly "0 3 * * *" backup disks
+      asyncjobs recurring put app:registry poll 30s check_inbox --overlap skip
+    """
+    from asyncjobs.target import load_registry
+
+    registry = load_registry(target)
+    definition = find(registry, name)
+    args, kwargs = job_arguments(texts)
+    call = definition.call(*args, **kwargs)
+    given = {option: value for option, value in options.items() if value is not None}
+    when = schedule if " " in schedule.strip() or schedule.startswith("@") else duration(schedule)
+
+    async def act(client: Client) -> RecurringJob:
+        return await client.recurring.put(recurring_id, when, call, **given)
+
+    made = with_client(place, act, registry)
+    from asyncjobs.cli.display import exact
+
+    if made.paused:
+        told = "it is paused"
+    else:
+        told = "it never occurs" if made.next_at is None else f"next at {exact(made.next_at)}"
+    click.echo(f"{recurring_id}: {definition.name} {made.schedule}; {told}")
+    return OK
+
+
+@recurring.command(short_help="Run some now; their next times stay.")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@connection_options
+def trigger(place: Place, ids: tuple[str, ...]) -> int:
+    """Run some now, whatever their schedules; their next times stay. Prints the ids of the jobs.
+
+    \b
+    Examples:
+      asyncjobs recurring trigger nightly
+    """
+
+    async def act(client: Client, recurring_id: str) -> str:
+        return (await client.recurring.trigger(recurring_id)).id
+
+    return _each(place, ids, act)
+
+
+@recurring.command(short_help="Let some occur no more until they are resumed.")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@connection_options
+def pause(place: Place, ids: tuple[str, ...]) -> int:
+    """Let some occur no more until they are resumed; jobs that run go on.
+
+    \b
+    Examples:
+      asyncjobs recurring pause nightly
+    """
+
+    async def act(client: Client, recurring_id: str) -> str:
+        await client.recurring.pause(recurring_id)
+        return f"{recurring_id} is paused"
+
+    return _each(place, ids, act)
+
+
+@recurring.command(short_help="Let paused ones occur again.")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@connection_options
+def resume(place: Place, ids: tuple[str, ...]) -> int:
+    """Let paused ones occur again; what would have occurred meanwhile isn't made up for.
+
+    \b
+    Examples:
+      asyncjobs recurring resume nightly
+    """
+
+    async def act(client: Client, recurring_id: str) -> str:
+        await client.recurring.resume(recurring_id)
+        return f"{recurring_id} goes on"
+
+    return _each(place, ids, act)
+
+
+@recurring.command(short_help="Forget some; their jobs stay.")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@connection_options
+def remove(place: Place, ids: tuple[str, ...]) -> int:
+    """Forget some; jobs that they have made stay. What workers' code declares can only be paused.
+
+    \b
+    Examples:
+      asyncjobs recurring remove nightly
+    """
+
+    async def act(client: Client, recurring_id: str) -> str:
+        await client.recurring.remove(recurring_id)
+        return f"{recurring_id} is removed"
+
+    return _each(place, ids, act)
+
+
+def _each(place: Place, ids: tuple[str, ...], act: Callable[[Client, str], Awaitable[str]]) -> int:
+    """Do something to each and say how it went; one that can't be done doesn't stop the others."""
+    from asyncjobs.errors import JobStateError, RecurringNotFound, SerializationError
+
+    async def one_by_one(client: Client) -> int:
+        code = OK
+        for recurring_id in dict.fromkeys(ids):
+            try:
+                click.echo(await act(client, recurring_id))
+            except (JobStateError, RecurringNotFound, SerializationError) as error:
+                complain(str(error))
+                code = FAILED
+        return code
+
+    return with_client(place, one_by_one)
+
+
+def document(one: RecurringJob) -> dict[str, Any]:
+    """What `--json` prints of one."""
+    from asyncjobs.cli.documents import iso
+    from asyncjobs.schedules import Cron, Every
+
+    schedule = one.schedule
+    return {
+        "id": one.id,
+        "cron": schedule.expression if isinstance(schedule, Cron) else None,
+        "timezone": schedule.timezone if isinstance(schedule, Cron) else None,
+        "every": _seconds(schedule.interval) if isinstance(schedule, Every) else None,
+        "name": one.name,
+        "queue": one.queue,
+        "misfire": one.misfire,
+        "overlap": one.overlap,
+        "jitter": one.jitter.total_seconds(),
+        "start": iso(one.start),
+        "end": iso(one.end),
+        "next_at": iso(one.next_at),
+        "last_at": iso(one.last_at),
+        "last_run_at": iso(one.last_run_at),
+        "last_job": one.last_job,
+        "last_state": None if one.last_state is None else str(one.last_state),
+        "fired": one.fired,
+        "missed": one.missed,
+        "skipped": one.skipped,
+        "refused": one.refused,
+        "gave_up_at": iso(one.gave_up_at),
+        "declared": one.declared,
+        "orphaned": one.orphaned,
+        "paused": one.paused,
+        "waiting": one.waiting,
+        "unreadable": one.unreadable,
+    }
+
+
+def _seconds(interval: timedelta | float) -> float:
+    return interval.total_seconds() if isinstance(interval, timedelta) else interval
+
+
+def _condition(one: RecurringJob) -> str:
+    said = {
+        "unreadable": one.unreadable is not None,
+        "orphaned": one.orphaned,
+        "paused": one.paused,
+        "waiting": one.waiting,
+    }
+    return ", ".join(word for word, is_so in said.items() if is_so)
+
+
+def _print_list(found: list[RecurringJob], now: datetime) -> None:
+    from asyncjobs.cli.display import Column, relative, table
+
+    rows = [
+        (
+            one.id,
+            "?" if one.schedule is None else str(one.schedule),
+            one.name,
+            relative(one.next_at, now, brief=True),
+            relative(one.last_run_at, now, brief=True),
+            "" if one.last_state is None else str(one.last_state),
+            _condition(one),
+        )
+        for one in found
+    ]
+    columns = (
+        Column("ID", style="bold", folds=True),
+        Column("SCHEDULE", folds=True),
+        Column("JOB", rest=True),
+        Column("NEXT"),
+        Column("LAST"),
+        Column("STATE"),
+        Column("", style="yellow"),
+    )
+    table(columns, rows)
+
+
+def _print_one(one: RecurringJob, now: datetime) -> None:
+    from asyncjobs.cli.display import exact, relative, span
+    from asyncjobs.cli.plaintext import clean
+
+    def at(when: datetime | None) -> str:
+        return "-" if when is None else f"{exact(when)} ({relative(when, now, brief=True)})"
+
+    lines = {
+        "schedule": one.unreadable if one.schedule is None else str(one.schedule),
+        "job": f"{one.name} in queue {one.queue}",
+        "origin": "declared in the code of workers" if one.declared else "put by a client",
+        "now": _condition(one),
+        "next": at(one.next_at),
+        "last": at(one.last_at),
+        "last run": at(one.last_run_at) if one.last_job else "",
+        "last job": f"{one.last_job} ({one.last_state or 'removed'})" if one.last_job else "",
+        "misfire": one.misfire,
+        "overlap": one.overlap,
+        "jitter": span(one.jitter) if one.jitter else "",
+        "start": at(one.start) if one.start else "",
+        "end": at(one.end) if one.end else "",
+        "fired": f"{one.fired:,}",
+        "given up": f"{one.missed:,} missed, {one.skipped:,} skipped, {one.refused:,} refused"
+        + (f"; last {at(one.gave_up_at)}" if one.gave_up_at else ""),
+    }
+    click.echo(click.style(clean(one.id), bold=True))
+    for label, value in lines.items():
+        if value:
+            click.echo(f"  {label:<9} {clean(value)}")

@@ -1,0 +1,33 @@
+"""The storage in memory and the one on Redis answer the same random calls about recurring jobs alike.
+
+`ASYNCJOBS_EXAMPLES=5000` in the environment tries so many runs instead of the few that a test run allows.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.conformance.recurring_machine import RecurringMachine
+
+
+@pytest.mark.timeout(3_600)  # a failure is made small before it is shown, which takes its time
+@pytest.mark.parametrize(("shards", "examples"), [(1, 40), (3, 20)])
+def test_memory_and_redis_are_alike(redis_url: str, shards: int, examples: int) -> None:
+    class Machine(RecurringMachine):
+        url = redis_url
+        shard_count = shards
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=int(os.environ.get("ASYNCJOBS_EXAMPLES", examples)),
+            stateful_step_count=40,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
