@@ -211,7 +211,7 @@ class Client(Control):
         """Create jobs of which each runs when the one before has succeeded; all of them, or none.
 
         `PREVIOUS` stands for the result of the job before: `chain(fetch.call(url), parse.call(PREVIOUS))`.
-        At most 500; `continue_with` inside a batch makes chains of any length. Raises `OptionError` and what
+        At most 250; `continue_with` inside a batch makes chains of any length. Raises `OptionError` and what
         `enqueue` raises.
         """
         check_chain(calls)

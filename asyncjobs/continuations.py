@@ -11,14 +11,13 @@ from asyncjobs.errors import OptionError
 from asyncjobs.job import Call, Job
 from asyncjobs.storage.base import On, Parent
 
+MAX_CHAIN = 250
+"""Jobs of a chain: it is created by one script, which mustn't hold up Redis."""
+
 OnEnd: TypeAlias = Literal["succeeded", "failed", "finished"]
 """Which end of its parents lets a continuation run; `finished` is any."""
 OnParentFailed: TypeAlias = Literal["wait", "cancel"]
 """Whether a continuation whose parent doesn't succeed waits until that is requeued, or is cancelled."""
-
-
-MAX_CHAIN = 250
-"""Calls of one chain: all are created in one step, which has to stay short."""
 
 
 @runtime_checkable

@@ -53,6 +53,18 @@ def _run(example: str, url: str | None) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_workflow_goes_through_to_its_end(url: str | None) -> None:
+    done = _run("workflow.py", url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    said, everywhere, here, batch = done.stdout.splitlines()
+    assert said == "All files are counted."
+    assert len(everywhere.split(", ")) == len(here.split(", ")) == 3
+    assert "batch" in here
+    files = len(list(EXAMPLES.glob("*.py")))
+    assert batch == f"batch 'count words': succeeded, {files + 1} of {files + 1} jobs"
+
+
 def test_the_background_process_has_a_successor(url: str | None) -> None:
     done = _run("background_process.py", url)
 

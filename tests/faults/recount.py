@@ -39,11 +39,13 @@ async def recount(client: Client, batch_id: str) -> int:
     over = batch.pending == 0 and record.nested == record.nested_succeeded + record.nested_failed
     assert batch.state.is_finished == over, f"{batch!r}: {record}"
     if over:
-        well = record.failed + record.cancelled + record.nested_failed == 0
-        wanted = BatchState.SUCCEEDED if well else BatchState.FAILED
-        if not well and record.cancel_requested:
-            wanted = BatchState.CANCELLED
-        assert batch.state is wanted, f"{batch!r}: {record}"
+        wanted = {BatchState.SUCCEEDED}
+        if record.failed or record.cancelled or record.nested_failed:
+            wanted = {BatchState.FAILED}
+            if record.cancel_requested:
+                # One that had failed when the batch around it was cancelled is left as it is.
+                wanted.add(BatchState.CANCELLED)
+        assert batch.state in wanted, f"{batch!r}: {record}"
     return len(jobs) + sum([await recount(client, inner) for inner in nested])
 
 

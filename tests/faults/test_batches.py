@@ -87,9 +87,11 @@ async def test_workers_killed_while_batches_run(
             victim = workers.pop(0)
             workers.append(start(wait=False))
             victim.kill()
-            workers[-1].wait_until_serving()
+            # It may take long to start, and the tasks beside this one go on meanwhile.
+            await asyncio.to_thread(workers[-1].wait_until_serving)
         await all_ended(client, len(jobs) + 3, 120)
         await nothing_follows(client)
+        assert await client.check() == []
         assert await recount(client, outer.id) == len(jobs) + 1
         assert (await client.batch_of(outer.id).refresh()).state is BatchState.SUCCEEDED
         for job in (after, regardless, after_inner, *jobs):
@@ -150,6 +152,7 @@ async def test_a_client_killed_while_it_commits_leaves_nothing_that_runs(
         left = [key for key in server.command("KEYS", "*:b:*") if server.command("PTTL", key.decode()) < 0]
         assert left == []
         kept = [key for key in server.command("KEYS", "*:j:*") if server.command("PTTL", key.decode()) < 0]
+        assert await client.check() == []
         assert len(kept) == 51, "of its jobs there is only what is forgotten by itself"
 
 
@@ -169,6 +172,7 @@ async def test_a_client_killed_when_it_has_committed_leaves_all_of_it(
         start_worker(server.url, lease=LEASE, shards=shards, concurrency=100)
         await after.result(timeout=120)
         await nothing_follows(client)
+        assert await client.check() == []
         assert await recount(client, batch_id) == 2_200
         assert set(ledger.runs().values()) == {1}
         assert len(ledger.runs()) == 2_201
@@ -203,6 +207,7 @@ async def test_lost_replies(
             await through.requeue(job.id)
         await through.batch_of(outer.id).wait(timeout=60)
         await nothing_follows(client)
+        assert await client.check() == []
         assert all(fault.hits for fault in lost)
         assert await recount(client, outer.id) == len(jobs) + 20
         assert (await client.batch_of(outer.id).refresh()).state is BatchState.SUCCEEDED
@@ -230,6 +235,7 @@ async def test_lost_replies_of_a_cancellation(
         await through.batch_of(batch.id).cancel()
         done = await client.batch_of(batch.id).wait(timeout=60)
         await nothing_follows(client)
+        assert await client.check() == []
         assert [fault.hits > 0 for fault in told] == [True] * 3
         assert (done.state, done.cancelled) == (BatchState.CANCELLED, 1_200)
         assert await recount(client, batch.id) == 1_200
@@ -304,6 +310,7 @@ async def test_everything_at_once(
 
         await eventually(all_over, 120)
         await nothing_follows(client)
+        assert await client.check() == []
         assert await recount(client, outer.id) > 200
         for batch_id in inside:
             assert (await client.batch_of(batch_id).refresh()).state.is_finished

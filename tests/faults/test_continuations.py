@@ -110,6 +110,7 @@ async def test_a_graph_runs_in_its_order_though_jobs_fail(
         parents = await grow(client, moments, size)
         await all_succeeded(client, size, 60 + size / 50)
         await nothing_follows(client)
+        assert await client.check() == []
     in_order(ledger, parents)
     assert set(ledger.ends().values()) == {1}, "each job came to its end once"
     assert max(ledger.runs().values()) == 2
@@ -119,22 +120,23 @@ async def test_a_graph_runs_in_its_order_though_jobs_fail(
 async def test_a_graph_runs_in_its_order_though_workers_die(
     redis_url: str, start_worker: WorkerFactory, ledger: Ledger, moments: random.Random, shards: int
 ):
+    def start(wait: bool = True) -> WorkerProcess:
+        return start_worker(redis_url, app=GRAPH, wait=wait, shards=shards, concurrency=20, lease=LEASE)
+
+    workers = [start(), start()]
     async with Client(redis_url, registry=graph.registry, shards=shards) as client, requeueing(client):
-
-        def start(wait: bool = True) -> WorkerProcess:
-            return start_worker(redis_url, app=GRAPH, wait=wait, shards=shards, concurrency=20, lease=LEASE)
-
-        workers = [start(), start()]
         growing = asyncio.create_task(grow(client, moments, 1_000))
         for _ in range(4):
             await passed(moments.uniform(0, 0.7))
             victim = workers.pop(0)
             workers.append(start(wait=False))
             victim.kill()
-            workers[-1].wait_until_serving()
+            # It may take long to start, and the tasks beside this one go on meanwhile.
+            await asyncio.to_thread(workers[-1].wait_until_serving)
         parents = await growing
         await all_succeeded(client, 1_000, 120)
         await nothing_follows(client)
+        assert await client.check() == []
         in_order(ledger, parents)
         for job in await jobs_of(client, parents):
             assert ledger.runs()[job.id] <= job.attempt
@@ -170,6 +172,7 @@ async def test_lost_replies(
             await all_ended(client, len(ids))
             await nothing_follows(client)
             await eventually(lambda lost=lost: all(fault.hits == 2 for fault in lost), 30)
+        assert await client.check() == []
         for job in await jobs_of(client, ids):
             assert (job.state, job.attempt) == (State.SUCCEEDED, 1)
         assert ledger.runs() == dict.fromkeys(ids, 1)
