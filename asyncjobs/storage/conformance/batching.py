@@ -274,9 +274,7 @@ class BatchingTests:
 
     # -- nested --
 
-    async def test_nested_batches_open_with_the_one_around_them_and_end_before_it(
-        self, scene: Scene
-    ) -> None:
+    async def test_nested_batches_open_with_the_one_around_them_and_end_before_it(self, scene: Scene) -> None:
         outer = await scene.open_batch()
         middle = await scene.open_batch(outer)
         inner = await scene.open_batch(middle)

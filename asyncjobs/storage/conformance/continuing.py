@@ -91,9 +91,7 @@ class ContinuingTests:
             assert created == [Created.CREATED]
             await self.became(scene, job.id, becomes, parent, ending)
 
-    async def became(
-        self, scene: Scene, child: str, state: State, parent: str, ending: State | None
-    ) -> None:
+    async def became(self, scene: Scene, child: str, state: State, parent: str, ending: State | None) -> None:
         """Check a continuation in all that can be seen of it, `parent` having ended just now."""
         record = await scene.record(child)
         history = await scene.storage.history(child)
@@ -116,7 +114,8 @@ class ContinuingTests:
             (entry,) = history
             assert (entry.event, entry.at_ms, entry.worker) == ("cancelled", scene.clock(), "")
             assert entry.error_type == ("ParentUnmet" if ending else "ParentGone")
-            assert parent in entry.error_message and (ending or "removed") in entry.error_message
+            assert parent in entry.error_message
+            assert (ending or "removed") in entry.error_message
 
     # -- several parents, and several children --
 

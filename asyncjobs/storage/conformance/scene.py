@@ -197,8 +197,11 @@ class Scene:
 
     async def carry_on(self) -> None:
         """Have everything done that one step was too short for, on all shards."""
+        quiet = 0
         for _ in range(1_000):
-            if not (await self.storage.stats()).follow_ups:
+            # A storage may carry on by itself as well, and word cross from a shard to one that was looked at.
+            quiet = 0 if (await self.storage.stats()).follow_ups else quiet + 1
+            if quiet == 2:
                 return
             for shard in range(self.storage.shards):
                 while await self.storage.carry_on(shard):

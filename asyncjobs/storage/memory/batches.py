@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-
 from collections.abc import Sequence
+from heapq import heappop, heappush
 
 from asyncjobs.ids import shard_of
 from asyncjobs.storage.base import (

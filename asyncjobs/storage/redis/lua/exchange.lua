@@ -62,6 +62,7 @@ if number > last then
   end
 else
   codes = me[4] or ''
+  follow.put_off = call('EXISTS', K.follow_ups) == 1
   for id in string.gmatch(me[5] or '', '%S+') do
     local row = read_job(id)
     if row[1] == S.processing and row[10] == A.worker and row[11] == A.number then
