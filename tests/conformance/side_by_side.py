@@ -30,7 +30,7 @@ T = TypeVar("T")
 QUEUES = ("a", "b")
 INBOXES = ("inbox-1", "inbox-2")
 LISTED = (
-    *(State.SCHEDULED, State.RETRYING, State.PROCESSING),
+    *(State.AWAITING, State.SCHEDULED, State.RETRYING, State.PROCESSING),
     *(State.SUCCEEDED, State.FAILED, State.CANCELLED),
 )
 ALL = 10_000
@@ -65,9 +65,13 @@ class SideBySide(RuleBasedStateMachine):
         self.server: Any = redis.Redis.from_url(self.url)  # pyright: ignore[reportUnknownMemberType]
         self.keys = [Keys(hash_tag(namespace, shard, self.shard_count)) for shard in range(self.shard_count)]
         self.ids: list[str] = []
+        self.batch_ids: list[str] = []
         self.hands: list[Hand] = []
         self.stale: list[Grant] = []
         """Attempts that have ended, or whose worker lost its leases; they may be handed in late."""
+        for shard in self.redis._shards:  # pyright: ignore[reportPrivateUsage]
+            # The client would do so by itself, at any time; here, that is for the rules to say.
+            shard.follow_up = lambda carry_on: None
         self.both(lambda storage: storage.open())
 
     def shards_in_memory(self) -> list[Shard]:
@@ -112,6 +116,10 @@ class SideBySide(RuleBasedStateMachine):
             )
         self.both(lambda storage: storage.workers())
         self.both(lambda storage: storage.stats())
+        self.both(lambda storage: storage.batches(limit=ALL))
+        for batch in self.batch_ids:
+            self.both(lambda storage, batch=batch: storage.get_batch(batch))
+            self.both(lambda storage, batch=batch: storage.members(batch, limit=ALL))
         assert self.markers_and_inboxes_on_redis() == self.markers_and_inboxes_in_memory()
 
     def shard_by_shard(self, page: Page) -> tuple[int, list[list[JobRecord]]]:

@@ -22,15 +22,21 @@ itself, waits no longer than it must, and asks nothing of the storage but the me
 import pytest
 
 _SUBJECTS = (
-    *("by_hand", "creating", "exchanging", "finishing", "leases", "locking", "ordering", "queues"),
-    *("reading", "reaping", "recurring", "recurring_control", "retention", "scene", "waiting"),
+    *("batching", "by_hand", "cancelling_batches", "continuing", "creating", "exchanging", "finishing"),
+    *("following_up", "handing_over", "leases", "locking", "ordering", "queues", "reading", "reaping"),
+    *("recurring", "recurring_control", "retention", "scene", "waiting"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
 
-from asyncjobs.storage.conformance.by_hand import ByHandTests  # noqa: E402 - rewritten from here on
+from asyncjobs.storage.conformance.batching import BatchingTests  # noqa: E402 - rewritten from here on
+from asyncjobs.storage.conformance.by_hand import ByHandTests  # noqa: E402
+from asyncjobs.storage.conformance.cancelling_batches import CancellingBatchesTests  # noqa: E402
+from asyncjobs.storage.conformance.continuing import ContinuingTests  # noqa: E402
 from asyncjobs.storage.conformance.creating import CreatingTests  # noqa: E402
 from asyncjobs.storage.conformance.exchanging import ExchangingTests  # noqa: E402
 from asyncjobs.storage.conformance.finishing import FinishingTests  # noqa: E402
+from asyncjobs.storage.conformance.following_up import FollowingUpTests  # noqa: E402
+from asyncjobs.storage.conformance.handing_over import HandingOverTests  # noqa: E402
 from asyncjobs.storage.conformance.leases import LeaseTests  # noqa: E402
 from asyncjobs.storage.conformance.locking import LockTests  # noqa: E402
 from asyncjobs.storage.conformance.ordering import OrderingTests  # noqa: E402
@@ -62,6 +68,11 @@ class StorageConformance(
     LockTests,
     RecurringTests,
     RecurringControlTests,
+    ContinuingTests,
+    HandingOverTests,
+    BatchingTests,
+    CancellingBatchesTests,
+    FollowingUpTests,
     Fixtures,
 ):
     """Every test of the kit. Subclass it with a name that pytest collects, and override `storage_factory`."""

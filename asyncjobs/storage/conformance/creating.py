@@ -13,6 +13,9 @@ from asyncjobs.storage.conformance.scene import Scene
 class CreatingTests:
     """`create`."""
 
+    async def test_no_jobs_at_all_are_made_at_once(self, scene: Scene) -> None:
+        assert await scene.storage.create([]) == []
+
     async def test_a_new_job_is_enqueued_and_reads_back_as_it_was_given(self, scene: Scene) -> None:
         job = scene.new_job(
             "mail", payload=b"\x00\xffarguments", options=b"\x01", priority=7, max_recoveries=5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from asyncjobs.clock import Clock
 from asyncjobs.ids import new_id
 from asyncjobs.storage.base import (
+    BatchRecord,
+    BatchState,
+    Created,
     ExchangeReply,
     ExchangeRequest,
     Finish,
@@ -18,8 +22,12 @@ from asyncjobs.storage.base import (
     Grant,
     HeartbeatReply,
     JobRecord,
+    NewBatch,
     NewJob,
+    On,
+    Opened,
     Outcome,
+    Parent,
     Retention,
     State,
     Storage,
@@ -54,10 +62,11 @@ class MovableClock:
 class WorkerHand:
     """A registered worker, driven by hand. It counts its exchanges itself."""
 
-    def __init__(self, scene: Scene, worker_id: str, lease_ms: int) -> None:
+    def __init__(self, scene: Scene, worker_id: str, lease_ms: int, shard: int | None = None) -> None:
         self.scene = scene
         self.id = worker_id
         self.lease_ms = lease_ms
+        self.shard = scene.shard if shard is None else shard
         self.number = 0
 
     async def exchange(
@@ -81,7 +90,7 @@ class WorkerHand:
             finishes=finishes,
             retention=retention or Retention(),
         )
-        return await self.scene.storage.exchange(self.scene.shard, request)
+        return await self.scene.storage.exchange(self.shard, request)
 
     async def take(self, slots: int = 1, *queues: str) -> list[Grant]:
         """Fetch jobs of the queues (without any: of "default")."""
@@ -115,7 +124,7 @@ class WorkerHand:
 
     async def beat(self, held: int = 0, info: dict[str, object] | None = None) -> HeartbeatReply:
         """Renew the lease, in a thread as a worker does."""
-        link = self.scene.storage.heartbeat_link(self.scene.shard, self.id, self.lease_ms)
+        link = self.scene.storage.heartbeat_link(self.shard, self.id, self.lease_ms)
         try:
             return await asyncio.to_thread(link.beat, held, info)
         finally:
@@ -123,12 +132,14 @@ class WorkerHand:
 
 
 class Scene:
-    """A storage with a clock to move. Its jobs are all on one shard, the last."""
+    """A storage with a clock to move. Its jobs are all on one shard, the last, unless another is named."""
 
     def __init__(self, storage: Storage, clock: MovableClock) -> None:
         self.storage = storage
         self.clock = clock
         self.shard = storage.shards - 1
+        self.elsewhere = 0
+        """Another shard than that, where there are several."""
         self._workers = 0
 
     def new_id(self) -> str:
@@ -152,11 +163,14 @@ class Scene:
         await self.storage.create(jobs)
         return [job.id for job in jobs]
 
-    async def worker(self, lease_ms: int = LEASE_MS, info: dict[str, object] | None = None) -> WorkerHand:
+    async def worker(
+        self, lease_ms: int = LEASE_MS, info: dict[str, object] | None = None, shard: int | None = None
+    ) -> WorkerHand:
         """Register a worker."""
         self._workers += 1
-        hand = WorkerHand(self, f"worker-{self._workers}", lease_ms)
-        await self.storage.register(self.shard, hand.id, info or {}, lease_ms)
+        shard = self.shard if shard is None else shard
+        hand = WorkerHand(self, f"worker-{self._workers}", lease_ms, shard)
+        await self.storage.register(shard, hand.id, info or {}, lease_ms)
         return hand
 
     async def die(self, worker: WorkerHand) -> None:
@@ -178,6 +192,91 @@ class Scene:
         assert await worker.run(outcome, queue, **details) == job_id
         await self.storage.unregister(self.shard, worker.id)
         return job_id
+
+    # -- continuations and batches --
+
+    async def carry_on(self) -> None:
+        """Have everything done that one step was too short for, on all shards."""
+        quiet = 0
+        for _ in range(1_000):
+            # A storage may carry on by itself as well, and word cross from a shard to one that was looked at.
+            quiet = 0 if (await self.storage.stats()).follow_ups else quiet + 1
+            if quiet == 2:
+                return
+            for shard in range(self.storage.shards):
+                while await self.storage.carry_on(shard):
+                    pass
+        raise AssertionError("there is always more to carry on")
+
+    async def run(self, outcome: Outcome, queue: str, shard: int | None = None, **details: Any) -> str:
+        """Have a worker of its own run one job of a queue; its id."""
+        worker = await self.worker(shard=shard)
+        job_id = await worker.run(outcome, queue, **details)
+        await self.storage.unregister(worker.shard, worker.id)
+        return job_id
+
+    async def continuation(
+        self, *parents: Parent | str, queue: str = "default", on: On = On.SUCCEEDED, **fields: Any
+    ) -> str:
+        """Make a job that waits for others (ids stand for parents `on` that end); its id."""
+        waits = [Parent(parent, on) if isinstance(parent, str) else parent for parent in parents]
+        job = self.new_job(queue, parents=waits, **fields)
+        assert await self.storage.create([job]) == [Created.CREATED]
+        return job.id
+
+    async def open_batch(self, parent: str = "", name: str = "") -> str:
+        """Make a batch that is staging; its id."""
+        batch = NewBatch(self.new_id(), name, parent)
+        assert await self.storage.open_batches([batch]) is Opened.DONE
+        return batch.id
+
+    async def batch(self, jobs: int = 1, queue: str = "default", parent: str = "") -> tuple[str, list[str]]:
+        """Make a batch and commit it: its id, and those of its jobs."""
+        batch_id = await self.open_batch(parent)
+        members = await self.create_many(jobs, queue, batch=batch_id)
+        assert await self.storage.commit_batch(batch_id) is Opened.DONE
+        await self.carry_on()
+        return batch_id, members
+
+    async def batch_record(self, batch_id: str) -> BatchRecord:
+        """The batch, which is there."""
+        record = await self.storage.get_batch(batch_id)
+        assert record is not None, f"batch {batch_id} is gone"
+        return record
+
+    async def batch_state(self, batch_id: str) -> BatchState | None:
+        """The batch's state; None if it is gone."""
+        record = await self.storage.get_batch(batch_id)
+        return record.state if record else None
+
+    async def recount(self, batch_id: str, **removed: int) -> BatchRecord:
+        """The batch, whose counters must be what its members' states say.
+
+        `removed`: of members that are gone by now, how many had ended in which state (or count as that).
+        """
+        record = await self.batch_record(batch_id)
+        members = await self.storage.members(batch_id, limit=10_000)
+        assert members.total == len(members.ids) == len(set(members.ids))
+        count = Counter(removed)
+        for member in members.ids:
+            if member.startswith("~"):
+                count["nested"] += 1
+                state = await self.batch_state(member[1:])
+                if state is not None and state.is_finished:
+                    count["nested_succeeded" if state is BatchState.SUCCEEDED else "nested_failed"] += 1
+            else:
+                job = await self.record(member)
+                assert job.batch == batch_id
+                count["total"] += 1
+                count[job.state.value if job.state.is_final else "pending"] += 1
+        count["total"] += sum(removed.values())
+        counters = ("total", "succeeded", "failed", "cancelled", "pending")
+        for counter in (*counters, "nested", "nested_succeeded", "nested_failed"):
+            assert getattr(record, counter) == count[counter], (counter, record, count)
+        ended = record.pending == 0 and record.nested == record.nested_succeeded + record.nested_failed
+        assert record.state is BatchState.STAGING or record.state.is_finished == ended, record
+        assert (record.finished_ms > 0) == record.state.is_finished
+        return record
 
     async def record(self, job_id: str) -> JobRecord:
         """The job, which is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 
 from asyncjobs.ids import shard_of
 from asyncjobs.storage.base import (
@@ -10,14 +11,22 @@ from asyncjobs.storage.base import (
     STAGING_MS,
     BatchRecord,
     BatchState,
-    Cancelled,
     Members,
     NewBatch,
     Opened,
     State,
 )
-from asyncjobs.storage.memory.entries import Batch, node_of
-from asyncjobs.storage.memory.follow_up import attach_remote, conclude, follow_up, hear, join, start
+from asyncjobs.storage.memory.entries import Batch, Word, node_of
+from asyncjobs.storage.memory.follow_up import (
+    attach_remote,
+    conclude,
+    detach,
+    hear,
+    join,
+    leave,
+    root_of,
+    start,
+)
 from asyncjobs.storage.memory.shard import Shard
 
 
@@ -52,12 +61,13 @@ def commit_batch(shard: Shard, batch_id: str) -> Opened:
             return Opened.DONE
         join(shard, above, f"~{batch_id}")
     queues: set[str] = set()
-    opened = [batch]
-    for member in opened:
+    opened = [batch_id]
+    while opened:
+        member = shard.batches[heappop(opened)]
         member.state = BatchState.OPEN
         for name in member.members:
             if name.startswith("~"):
-                opened.append(shard.batches[name[1:]])
+                heappush(opened, name[1:])
                 continue
             job = shard.jobs[name]
             if job.state is State.STAGING:
@@ -66,9 +76,7 @@ def commit_batch(shard: Shard, batch_id: str) -> Opened:
                 else:
                     start(shard, job, queues)
         shard.moves.setdefault(member.id, {})
-    follow_up(shard, queues)
-    for name in queues:
-        shard.put_marker(name)
+    conclude(shard, queues)
     return Opened.DONE
 
 
@@ -82,17 +90,18 @@ def cancel_batch(shard: Shard, batch_id: str) -> Opened:
         return Opened.MISSING
     if batch.state is not BatchState.OPEN:
         return Opened.DONE
-    called_off = [batch]
-    for member in called_off:
+    called_off = [batch_id]
+    while called_off:
+        member = shard.batches[heappop(called_off)]
         if member.cancel_requested:
             continue
         member.cancel_requested = True
         for name in list(member.members):
             if name.startswith("~"):
-                if nested := shard.batches.get(name[1:]):
-                    called_off.append(nested)
-            elif name in shard.jobs and cancel_job(shard, shard.jobs[name]) is Cancelled.REQUESTED:
-                continue
+                if name[1:] in shard.batches:
+                    heappush(called_off, name[1:])
+            else:
+                cancel_job(shard, shard.jobs[name])
     conclude(shard)
     return Opened.DONE
 
@@ -153,11 +162,13 @@ def batches(shards: Sequence[Shard], offset: int, limit: int) -> list[BatchRecor
 def carry_on(shards: Sequence[Shard], number: int) -> bool:
     """Deliver what a shard has to say to others; everything else was done at once."""
     outbox, shards[number].outbox = shards[number].outbox, []
-    for message in outbox:
-        to = message.parent.id if message.asks else message.child
-        shard = shards[shard_of(to, len(shards))]
-        if message.asks:
+    for message in sorted(outbox, key=lambda message: message.order):
+        shard = shards[shard_of(message.to, len(shards))]
+        if message.word is Word.ASK:
             attach_remote(shard, message.child, message.parent)
+            continue
+        if message.word is Word.LEAVE:
+            leave(shard, message.child, message.parent)
             continue
         job = shard.jobs.get(message.child)
         if job is None or node_of(message.parent) not in job.receipts:
@@ -165,19 +176,20 @@ def carry_on(shards: Sequence[Shard], number: int) -> bool:
         job.receipts.discard(node_of(message.parent))
         queues: set[str] = set()
         hear(shard, message.child, message.parent, message.ending, message.output, queues)
-        follow_up(shard, queues)
-        for name in queues:
-            shard.put_marker(name)
+        conclude(shard, queues)
     return bool(shards[number].outbox)
 
 
 def sweep_batches(shard: Shard) -> None:
     """Give up what was left staging; forget what finished long ago."""
     now = shard.now()
-    for batch in list(shard.batches.values()):
-        if batch.state is BatchState.STAGING and not batch.given_up and batch.touched_ms <= now - STAGING_MS:
+    # One that is nested is given up with the one around it, which may still be added to.
+    roots = [batch for batch in shard.batches.values() if root_of(shard, batch) is batch]
+    for batch in roots:
+        if batch.state is BatchState.STAGING and batch.touched_ms <= now - STAGING_MS:
             _give_up(shard, batch)
-        elif batch.state.is_finished and batch.finished_ms <= now - BATCH_RETENTION_MS:
+    for batch in list(shard.batches.values()):
+        if batch.state.is_finished and batch.finished_ms <= now - BATCH_RETENTION_MS:
             _forget(shard, batch)
     conclude(shard)
 
@@ -192,6 +204,7 @@ def _give_up(shard: Shard, batch: Batch) -> None:
     for member in given_up:
         for name in list(member.members):
             if name in shard.jobs:
+                detach(shard, shard.jobs[name])
                 shard.remove(shard.jobs[name])
     conclude(shard)
     for member in given_up:
@@ -200,5 +213,6 @@ def _give_up(shard: Shard, batch: Batch) -> None:
 
 def _forget(shard: Shard, batch: Batch) -> None:
     del shard.batches[batch.id]
+    shard.tell(batch.id, batch.inboxes)
     if f"~{batch.id}" in shard.edges:
         shard.endings.append((f"~{batch.id}", None))

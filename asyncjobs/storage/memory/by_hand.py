@@ -5,23 +5,26 @@ from __future__ import annotations
 from itertools import islice
 
 from asyncjobs.errors import OptionError
-from asyncjobs.storage.base import Cancelled, Created, Deleted, NewJob, Requeued, State
+from asyncjobs.storage.base import BatchState, Cancelled, Created, Deleted, NewJob, Requeued, State
 from asyncjobs.storage.memory.entries import Job
-from asyncjobs.storage.memory.follow_up import conclude, create_linked, detach, follow_up, reopen
+from asyncjobs.storage.memory.follow_up import conclude, create_linked, detach, reopen
 from asyncjobs.storage.memory.shard import Shard
 
 
-def create(shard: Shard, new: NewJob, shards: int) -> Created:
-    """→ `enqueued`, or → `scheduled` if it is due later; → `awaiting` with parents, `staging` in a batch."""
+def create(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> Created:
+    """→ `enqueued`, or → `scheduled` if it is due later; → `awaiting` with parents, `staging` in a batch.
+
+    What follows is left to the caller, and so are the markers of `queues`.
+    """
+    if (new.parents or new.batch) and new.id not in shard.jobs and not shard.is_stub(new.id):
+        return create_linked(shard, new, shards, queues)
+    return create_alone(shard, new)
+
+
+def create_alone(shard: Shard, new: NewJob) -> Created:
+    """The same for a job without parents or batch."""
     if new.id in shard.jobs or shard.is_stub(new.id):
         return Created.EXISTS
-    if new.parents or new.batch:
-        queues: set[str] = set()
-        created = create_linked(shard, new, shards, queues)
-        follow_up(shard, queues)
-        for name in queues:
-            shard.put_marker(name)
-        return created
     now = shard.now()
     shard.queue(new.queue)
     job = shard.jobs[new.id] = Job.of(new, now)
@@ -77,9 +80,11 @@ def requeue(shard: Shard, job_id: str, request_id: str) -> Requeued:
         return Requeued.REQUEUED
     if not job.state.is_final:
         return Requeued.WRONG_STATE
-    job.requests.append(request_id)
     batch = shard.batches.get(job.batch)
-    if batch is not None and not batch.given_up:
+    if batch is not None and batch.state is BatchState.STAGING:
+        return Requeued.WRONG_STATE
+    job.requests.append(request_id)
+    if batch is not None:
         batch.counts[job.state.value] -= 1
         if batch.state.is_finished:
             reopen(shard, batch)

@@ -99,16 +99,37 @@ class Batch:
     inboxes: list[str] = field(default_factory=list[str])
 
 
+class Word(Enum):
+    """What one shard has to say to another."""
+
+    ASK = "A"
+    """To the parent's: the child waits, and wants to be told."""
+    LEAVE = "D"
+    """To the parent's: the child doesn't wait any more."""
+    END = "E"
+    """To the child's: its parent has ended."""
+
+
 @dataclass(slots=True)
 class Message:
     """Word from one shard to a job, or about it, on another."""
 
+    word: Word
     child: str
     parent: Parent
-    ending: State | None
-    output: bytes | None
-    asks: bool = False
-    """True: the child's shard asks to be told; False: the parent's tells of its end."""
+    ending: State | None = None
+    output: bytes | None = None
+
+    @property
+    def to(self) -> str:
+        """The job or batch whose shard it is for."""
+        return self.child if self.word is Word.END else node_of(self.parent)
+
+    @property
+    def order(self) -> tuple[str, str, str]:
+        """In which order messages are delivered."""
+        other = node_of(self.parent) if self.word is Word.END else self.child
+        return self.word.value, self.to, other
 
 
 def node_of(parent: Parent) -> str:

@@ -94,7 +94,7 @@ def _finish(
 
     def end(state: State) -> None:
         shard.end(job, state, retention_ms=finish.retention_ms)
-        if finish.retention_ms != 0:
+        if job.id in shard.jobs:
             ended.append(state)
 
     now = shard.now()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from asyncjobs.ids import shard_of
 from asyncjobs.storage.base import FINAL_STATES, BatchState, Created, Follow, NewJob, Parent, State
 from asyncjobs.storage.dependencies import unmet_error
-from asyncjobs.storage.memory.entries import Batch, Job, Message, node_of
+from asyncjobs.storage.memory.entries import Batch, Job, Message, Word, node_of
 from asyncjobs.storage.memory.shard import Shard
 from asyncjobs.storage.records import pack_error
 
@@ -35,9 +35,9 @@ def follow_up(shard: Shard, queues: set[str]) -> None:
             _resolve(shard, node, ending, queues)
 
 
-def conclude(shard: Shard) -> None:
-    """The same, and wake the queues."""
-    queues: set[str] = set()
+def conclude(shard: Shard, queues: set[str] | None = None) -> None:
+    """The same, and wake the queues (and those given)."""
+    queues = set() if queues is None else queues
     follow_up(shard, queues)
     for name in queues:
         shard.put_marker(name)
@@ -68,7 +68,7 @@ def _resolve(shard: Shard, node: str, ending: State | None, queues: set[str]) ->
         follows = parent.follow(ending)
         output = _output(shard, node) if parent.output and follows is Follow.MET else None
         if remote:
-            shard.outbox.append(Message(child, parent, ending, output))
+            shard.outbox.append(Message(Word.END, child, parent, ending, output))
         else:
             hear(shard, child, parent, ending, output, queues)
     if not edges:
@@ -128,17 +128,26 @@ def attach_remote(shard: Shard, child: str, parent: Parent) -> None:
     """The same for a job on another shard, which is told by a message."""
     follows, ending = attach(shard, child, parent, remote=True)
     if follows is not Follow.WAITS:
-        output = _output(shard, parent.id) if parent.output and follows is Follow.MET else None
-        shard.outbox.append(Message(child, parent, ending, output))
+        output = _output(shard, node_of(parent)) if parent.output and follows is Follow.MET else None
+        shard.outbox.append(Message(Word.END, child, parent, ending, output))
 
 
 def detach(shard: Shard, job: Job) -> None:
     """A job that is cancelled or removed doesn't wait any more."""
     for parent in job.parents:
-        edges = shard.edges.get(node_of(parent), {})
-        edges.pop(job.id, None)
-        if not edges:
-            shard.edges.pop(node_of(parent), None)
+        leave(shard, job.id, parent)
+        if node_of(parent) in job.receipts:
+            ask = Message(Word.ASK, job.id, parent)
+            shard.outbox = [message for message in shard.outbox if message != ask]
+            shard.outbox.append(Message(Word.LEAVE, job.id, parent))
+
+
+def leave(shard: Shard, child: str, parent: Parent) -> None:
+    """A job doesn't wait for a parent any more."""
+    edges = shard.edges.get(node_of(parent), {})
+    edges.pop(child, None)
+    if not edges:
+        shard.edges.pop(node_of(parent), None)
 
 
 def create_linked(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> Created:
@@ -166,12 +175,15 @@ def create_linked(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> C
         for parent, is_local in zip(new.parents, local, strict=True):
             if not is_local:
                 job.receipts.add(node_of(parent))
-                shard.outbox.append(Message(new.id, parent, None, None, asks=True))
+                shard.outbox.append(Message(Word.ASK, new.id, parent))
                 continue
             follows, ending = attach(shard, new.id, parent, remote=False)
             if follows is not Follow.WAITS:
-                output = _output(shard, parent.id) if parent.output and follows is Follow.MET else None
+                output = _output(shard, node_of(parent)) if parent.output and follows is Follow.MET else None
                 hear(shard, new.id, parent, ending, output, queues)
+            if follows is Follow.UNMET:
+                # It waits for none of the others, whose edge would stay.
+                break
     elif not staging:
         start(shard, job, queues)
     return Created.CREATED
@@ -181,9 +193,16 @@ def join(shard: Shard, batch: Batch, member: str) -> None:
     """Add a member to a batch; a finished one is open again."""
     batch.members.append(member)
     batch.counts["nested" if member.startswith("~") else "total"] += 1
-    batch.touched_ms = shard.now()
+    root_of(shard, batch).touched_ms = shard.now()
     if batch.state.is_finished:
         reopen(shard, batch)
+
+
+def root_of(shard: Shard, batch: Batch) -> Batch:
+    """The outermost batch that it is in: the one that it is committed with, or given up."""
+    while (above := shard.batches.get(batch.parent)) is not None and f"~{batch.id}" in above.members:
+        batch = above
+    return batch
 
 
 def reopen(shard: Shard, batch: Batch) -> None:

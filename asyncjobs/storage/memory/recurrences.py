@@ -72,7 +72,7 @@ class MemoryRecurrences:
             if recurring is None:
                 return Triggered.MISSING
             if job.id not in shard.jobs and not shard.is_stub(job.id):
-                by_hand.create(shard, job, shards=1)
+                by_hand.create_alone(shard, job)
                 _made(shard, recurring, job.id)
             return Triggered.CREATED
 
@@ -217,7 +217,7 @@ def _fire(shard: Shard, firing: Firing) -> Fired:
     recurring.skipped += firing.passed + skipped
     if fired is Fired.FIRED and firing.jobs:
         for job in firing.jobs:
-            by_hand.create(shard, job, shards=1)
+            by_hand.create_alone(shard, job)
             _made(shard, recurring, job.id)
         recurring.last_ms = firing.last_ms
         recurring.fired += len(firing.jobs)

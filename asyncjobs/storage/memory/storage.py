@@ -38,6 +38,7 @@ from asyncjobs.storage.memory import batches as batching
 from asyncjobs.storage.memory import by_hand, leases, reading
 from asyncjobs.storage.memory import exchange as exchanging
 from asyncjobs.storage.memory import retention as trimming
+from asyncjobs.storage.memory.follow_up import conclude
 from asyncjobs.storage.memory.locks import MemoryLocks
 from asyncjobs.storage.memory.recurrences import MemoryRecurrences
 from asyncjobs.storage.memory.shard import Shard
@@ -84,8 +85,12 @@ class MemoryStorage(MemoryLocks, MemoryRecurrences):
         """See `Storage.create`."""
         created: list[Created] = []
         with self._all_locked():
+            queues = {shard: set[str]() for shard in self._shards}
             for job in jobs:
-                created.append(by_hand.create(self._shard_of(job.id), job, len(self._shards)))
+                shard = self._shard_of(job.id)
+                created.append(by_hand.create(shard, job, len(self._shards), queues[shard]))
+            for shard in self._shards:
+                conclude(shard, queues[shard])
         return created
 
     async def cancel(self, job_id: str, request_id: str) -> Cancelled:

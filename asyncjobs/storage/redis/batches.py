@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from asyncjobs.ids import shard_of
 from asyncjobs.storage.audit import Snapshot
@@ -79,8 +78,8 @@ class RedisBatches:
         more, messages = await part.run(scripts.CARRY_ON, part.now())
         if messages:
             messages = messages[: 2 * MESSAGES]
-            for at in range(0, len(messages), 2):
-                await self._deliver(messages[at].decode(), messages[at + 1])
+            for message, value in sorted(zip(messages[::2], messages[1::2], strict=True)):
+                await self._deliver(message.decode(), value)
             await part.run(scripts.ACKNOWLEDGE, *messages)
         return bool(more)
 
@@ -88,13 +87,13 @@ class RedisBatches:
         """Bring a message to the shard that it is for. It may come twice."""
         kind, to, other = message.split(" ")
         shard = self._shard_of(to.removeprefix("~"))
-        args: tuple[Any, ...]
         if kind == "A":
-            script, args = scripts.ATTACH, (to, other, value)
+            await shard.run(scripts.ATTACH, shard.now(), to, other, value)
+        elif kind == "D":
+            await shard.run(scripts.LEAVE, to, other)
         else:
             ending, _, output = value.partition(b"\n")
-            script, args = scripts.HEAR, (to, other, ending, output[:1], output[1:])
-        await shard.run(script, shard.now(), *args)
+            await shard.run(scripts.HEAR, shard.now(), to, other, ending, output[:1], output[1:])
 
     async def snapshot(self, shard: int) -> Snapshot:
         """See `AuditStorage.snapshot`."""

@@ -92,7 +92,7 @@ FIELDS = {
     "batch": "B",
     "parents": "P",  # "code parent code parent …", a batch with a ~ before its id
     "unmet": "U",  # how many of them it still waits for
-    "attached": "A",  # up to which byte of `parents` it has asked to be told
+    "attached": "A",  # up to which byte of `parents` it has asked to be told, or not to be told any more
     "timing": "T",  # "delay due" to be heeded once it has waited for its parents and its batch
     "continued": "C",  # jobs wait for it
     "linked": "L",  # of the last five, what the hot path has to know in one field: see lib/links
@@ -101,8 +101,8 @@ FIELDS = {
 OUTPUT = "O"
 """What comes before a parent's id in the name of the field that has its result."""
 RECEIPT = "R"
-"""What comes before a parent's id in the name of the field that says: on another shard, and not yet
-heard of."""
+"""What comes before a parent's id in the name of the field that says that it is on another shard, and that
+nothing has been heard of it."""
 
 BATCH_FIELDS = {
     "state": "s",  # a code of a job's state: staging, processing (open), succeeded, failed, cancelled

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from asyncjobs.ids import shard_of
 from asyncjobs.storage.base import Finish, NewJob, Outcome, Parent
 from asyncjobs.storage.redis.connection import EncodableArg
@@ -28,6 +30,23 @@ def add_job(args: list[EncodableArg], job: NewJob, shards: int) -> None:
         timing = f"{job.priority} {job.delay_ms} {job.due_ms} {job.batch or '-'}"
         fields += _links(job, shards)
     args += (job.id, job.queue, timing, len(fields), *fields)
+
+
+def in_waves(jobs: Sequence[NewJob], shards: int) -> list[dict[int, list[int]]]:
+    """Which jobs, by their places, go to which shard at a time.
+
+    A parent is there before its child, on another shard, asks for it.
+    """
+    waves: list[dict[int, list[int]]] = []
+    made: dict[str, int] = {}
+    for at, job in enumerate(jobs):
+        shard = shard_of(job.id, shards)
+        if not waves or any(made.get(parent.id, shard) != shard for parent in job.parents):
+            waves.append({})
+            made.clear()
+        waves[-1].setdefault(shard, []).append(at)
+        made[job.id] = shard
+    return waves
 
 
 def node_of(parent: Parent) -> str:

@@ -42,10 +42,10 @@ async def snapshot(shard: Shard) -> Snapshot:
             await _read_batch(shard, found, name)
     await _read_jobs(shard, found, (name for kind, name in kinds if kind == "job"))
     entries = await _strings(shard, "ZRANGE", shard.keys.key("follow_ups"), 0, -1)
-    found.under_way = {entry[1:] if entry[0] in "ra" else f"~{entry[1:]}" for entry in entries}
+    found.under_way = {entry[1:] if entry[0] in "ral" else f"~{entry[1:]}" for entry in entries}
     for message in await _strings(shard, "HKEYS", shard.keys.key("outbox")):
         kind, to, other = message.split(" ")
-        found.messages.add((other, to) if kind == "A" else (to, other))
+        found.messages.add((to, other) if kind == "E" else (other, to))
     return found
 
 

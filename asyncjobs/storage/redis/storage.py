@@ -36,7 +36,7 @@ from asyncjobs.storage.redis.locks import RedisLocks
 from asyncjobs.storage.redis.pools import make_pools
 from asyncjobs.storage.redis.reading import RedisReading
 from asyncjobs.storage.redis.recurrences import RedisRecurrences
-from asyncjobs.storage.redis.requests import add_finish, add_job
+from asyncjobs.storage.redis.requests import add_finish, add_job, in_waves
 from asyncjobs.storage.redis.shard import Shard
 
 GROUP_JOBS = 500
@@ -145,18 +145,18 @@ class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLocks):
 
     async def create(self, jobs: Sequence[NewJob]) -> list[Created]:
         """See `Storage.create`."""
+        if not jobs:
+            return []
         if self._shard_count == 1:
             codes = await self._creates[0].add(jobs)
         else:
-            parts: dict[int, list[int]] = {}
-            for at, job in enumerate(jobs):
-                parts.setdefault(shard_of(job.id, self._shard_count), []).append(at)
-            futures = [
-                self._creates[shard].add([jobs[at] for at in places]) for shard, places in parts.items()
-            ]
             by_place: dict[int, Created | None] = {}
-            for places, results in zip(parts.values(), await asyncio.gather(*futures), strict=True):
-                by_place.update(zip(places, results, strict=True))
+            for parts in in_waves(jobs, self._shard_count):
+                futures = [
+                    self._creates[shard].add([jobs[at] for at in places]) for shard, places in parts.items()
+                ]
+                for places, results in zip(parts.values(), await asyncio.gather(*futures), strict=True):
+                    by_place.update(zip(places, results, strict=True))
             codes = [by_place[at] for at in range(len(jobs))]
         refused = [job.queue for job, code in zip(jobs, codes, strict=True) if code is None]
         if refused:

@@ -2,6 +2,7 @@
 -- KEYS: t. ARGV: now, node, id, code. Reply: 1. O(log n).
 -- @include now
 -- @include follow_up
+redis.call('HDEL', K.meta, '-')
 local follows, ending = attach(A.id, A.node, tonumber(A.code))
 if follows ~= Follow.WAITS then
   local output = follows == Follow.MET and takes_output(tonumber(A.code)) and result_of(A.node).value or nil

@@ -1,5 +1,6 @@
 -- carry_on: goes on with what one script was too short for: the first of K.follow_ups, as far as it gets.
---   r + node: its continuations hear of its end; a + job: its parents are asked to tell it of their ends;
+--   r + node: its continuations hear of its end; a + job: its parents are asked to tell it of their ends; l + job: they
+--   need not any more;
 --   c + batch: its members leave `staging`; k + batch: they are cancelled; d + batch: they are removed;
 --   x: messages for other shards, which the caller has to deliver and then to acknowledge.
 -- KEYS: t. ARGV: now. Reply: {1 if there is more, some of the messages: field, value, …}. O(FOLLOW_LIMIT · log n).
@@ -17,10 +18,12 @@ end
 local kind, what = string.sub(entry, 1, 1), string.sub(entry, 2)
 local messages = {}
 if kind == 'x' then
-  messages = redis.call('HSCAN', K.outbox, 0, 'COUNT', 50)[2]
-  if #messages == 0 and redis.call('EXISTS', K.outbox) == 1 then
-    messages = redis.call('HGETALL', K.outbox)
-  end
+  local cursor = '0'
+  repeat
+    -- Where many were taken out, a scan finds nothing for a while.
+    local found = redis.call('HSCAN', K.outbox, cursor, 'COUNT', 50)
+    cursor, messages = found[1], found[2]
+  until #messages > 0 or cursor == '0'
   redis.call('ZREM', K.follow_ups, entry)
   if #messages > 0 then
     -- Behind everything else, and here again until they are acknowledged.
@@ -37,6 +40,12 @@ elseif kind == 'a' then
   local row = redis.pcall('HMGET', K.job(what), F.state, F.parents, F.attached)
   if (row[1] == S.awaiting or row[1] == S.staging) and row[2] and row[3] then
     attach_parents(what, row[2], tonumber(row[3]))
+  end
+elseif kind == 'l' then
+  redis.call('ZREM', K.follow_ups, entry)
+  local row = redis.pcall('HMGET', K.job(what), F.parents, F.attached)
+  if row[1] and row[2] then
+    detach_rest(what, row[1], detach(what, row[1], tonumber(row[2])))
   end
 elseif kind == 'c' then
   if redis.call('HGET', K.batch(what), B.state) then

@@ -16,11 +16,12 @@ if row[2] then
   local above = redis.call('HMGET', K.batch(row[2]), B.state, B.cancel_requested)
   if not above[1] or above[1] == STUB then
     return Opened.MISSING
+  elseif redis.call('ZSCORE', K.members(row[2]), '~' .. A.id) then
+    -- It opens with the outermost one, or does so already by and by.
+    local _, state = root_of(A.id)
+    return state == STUB and Opened.MISSING or Opened.DONE
   elseif above[2] then
     return Opened.CANCELLED
-  elseif above[1] == S.staging then
-    -- It opens with that one.
-    return Opened.DONE
   end
   join_batch(row[2], { '~' .. A.id })
 end

@@ -23,6 +23,23 @@ local function tail_of(queue)
   return tail
 end
 
+-- Those that are to be pushed at once are, so that one that comes after them in the call comes after them in its queue.
+local function push_all()
+  for _, queue in ipairs(queues) do
+    local tail = tails[queue]
+    local pushed = #tail.ids == 0 or redis.pcall('RPUSH', K.queue(queue), unpack(tail.ids))
+    if type(pushed) == 'table' then
+      for k, id in ipairs(tail.ids) do
+        call('UNLINK', K.job(id))
+        codes[tail.at[k]] = '!'
+      end
+    else
+      wake(queue)
+    end
+  end
+  queues, tails = {}, {}
+end
+
 local function earliest_due()
   local scheduled, retrying = due_head(K.scheduled), due_head(K.retrying)
   return math.min(scheduled or math.huge, retrying or math.huge)
@@ -55,8 +72,9 @@ while i <= n do
         end
       end
       if not ready then
+        push_all()
         codes[at] = workflow().create_linked(id, queue, priority, delay, due, batch, first, last)
-        linked = true
+        linked, earliest = true, nil
       elseif due > now then
         call('HSET', job, F.enqueued, 0)
         earliest = earliest or earliest_due()
@@ -85,18 +103,7 @@ while i <= n do
   end
 end
 
-for _, queue in ipairs(queues) do
-  local tail = tails[queue]
-  local pushed = #tail.ids == 0 or redis.pcall('RPUSH', K.queue(queue), unpack(tail.ids))
-  if type(pushed) == 'table' then
-    for k, id in ipairs(tail.ids) do
-      call('UNLINK', K.job(id))
-      codes[tail.at[k]] = '!'
-    end
-  else
-    wake(queue)
-  end
-end
+push_all()
 if linked then
   workflow().join_all()
   workflow().conclude({})

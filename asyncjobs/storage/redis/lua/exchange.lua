@@ -65,6 +65,7 @@ if number > last then
   end
 else
   codes = me[4] or ''
+  follow.put_off = call('EXISTS', K.follow_ups) == 1
   for id in string.gmatch(me[5] or '', '%S+') do
     local row = read_job(id)
     local lease = redis.pcall('HMGET', K.job(id), F.worker, F.exchange)

@@ -12,12 +12,13 @@ for i = A.rest, #ARGV, 3 do
       return Opened.MISSING
     end
     call('HSET', key, B.state, S.staging, B.name, name, B.created, now)
-    call('ZADD', K.batches, now, id)
     if parent ~= '' then
       call('HSET', key, B.parent, parent)
-      if above == S.staging then
-        join_batch(parent, { '~' .. id })
-      end
+    end
+    if above == S.staging then
+      join_batch(parent, { '~' .. id })
+    else
+      call('ZADD', K.batches, now, id)
     end
   end
 end

@@ -19,6 +19,12 @@ end
 if state ~= S.succeeded and state ~= S.failed and state ~= S.cancelled then
   return Requeued.WRONG_STATE
 end
+if row[8] then
+  local batch = redis.call('HGET', K.batch(row[8]), B.state)
+  if batch == S.staging or batch == STUB then
+    return Requeued.WRONG_STATE
+  end
+end
 remember(A.id, row[4], A.request)
 if row[6] ~= row[2] and not place(A.id, row[2] or '', row[3], now) then
   redis.call('HSET', job, F.requests, row[4] or '')

@@ -26,7 +26,9 @@ local function attach_parents(id, parents, from)
       if follows == Follow.MET then
         met(id, node, takes_output(code) and result_of(node).value or nil)
       elseif follows == Follow.UNMET then
+        -- It waits for none of the others, whose edge would stay.
         unmet(id, node, ending)
+        return
       end
     end
   end

@@ -38,7 +38,7 @@ local function cancel_job(id)
     redis.call('HSET', job, F.ghost_in, row[2])
   end
   if row[5] and (state == S.awaiting or state == S.staging) then
-    detach(id, row[5], FOLLOW_LIMIT)
+    detach_rest(id, row[5], detach(id, row[5], 1))
   end
   end_cancelled(id)
   return Cancelled.CANCELLED

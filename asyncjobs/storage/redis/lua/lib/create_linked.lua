@@ -6,7 +6,7 @@
 local joining = { batches = {}, ids = {} }
 
 local function create_linked(id, queue, priority, delay, due, batch, first, last)
-  local job, parents, staging = K.job(id), '', false
+  local job, parents, staging, finished = K.job(id), '', false, false
   for at = first, last, 2 do
     if ARGV[at] == F.parents then
       parents = ARGV[at + 1]
@@ -20,6 +20,7 @@ local function create_linked(id, queue, priority, delay, due, batch, first, last
       return Created.BATCH_CANCELLED
     end
     staging = row[1] == S.staging
+    finished = not staging and row[1] ~= S.processing
   end
   local n = 0
   for code, node in string.gmatch(parents, '(%d+) (%S+)') do
@@ -31,6 +32,7 @@ local function create_linked(id, queue, priority, delay, due, batch, first, last
 
   redis.call('HSET', job, F.state, staging and S.staging or S.awaiting, F.created, now, F.queue, queue, F.enqueued, 0,
     F.unmet, n, F.linked, ':' .. (batch ~= '-' and batch or ''), unpack(ARGV, first, last))
+  redis.call('HSETNX', K.queues, queue, '')
   if priority ~= '0' then
     redis.call('HSET', job, F.priority, priority)
   end
@@ -39,7 +41,10 @@ local function create_linked(id, queue, priority, delay, due, batch, first, last
     timing = delay .. ' ' .. due
     redis.call('HSET', job, F.timing, timing)
   end
-  if batch ~= '-' then
+  if finished then
+    -- It is open from now on, also for those that come after this one in the same call.
+    join_batch(batch, { id })
+  elseif batch ~= '-' then
     local ids = joining.ids[batch]
     if not ids then
       ids = {}

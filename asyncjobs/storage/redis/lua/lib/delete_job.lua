@@ -19,10 +19,10 @@ local function delete_job(id)
   if row[4] then
     tell(K.job(id), id, row[4])
   end
-  if row[7] and (state == S.awaiting or state == S.staging) then
-    detach(id, row[7], FOLLOW_LIMIT)
-  end
+  local waits = row[7] and (state == S.awaiting or state == S.staging)
+  local rest = waits and detach(id, row[7], 1)
   remove(id, true)
+  detach_rest(id, row[7], rest)
   gone(id, state, row[5], row[6])
   return Deleted.DELETED
 end

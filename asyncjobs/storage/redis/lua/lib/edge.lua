@@ -1,4 +1,4 @@
--- attach(id, node, code), detach(id, parents, most): edges from a parent to a job that waits for it, and what else is to
+-- attach(id, node, code), leave(node, id): edges from a parent to a job that waits for it, and what else is to
 -- be known of them. A node is a job's id, or ~ and a batch's. A code says how the job waits (see keys.py): 4 · kind + 2
 -- if it takes the parent's result + 1 if the job is on another shard. Kinds: 0 until it succeeds, 1 the same but not
 -- beyond another end, 2 until it fails, 3 until it ends. An ending is a final state, or '' if the node was removed. O(1).
@@ -46,8 +46,11 @@ local function ending_of(node)
   return (row == S.succeeded or row == S.failed or row == S.cancelled) and row or nil
 end
 
--- A job's result, put together: {value = …}, or {} if it wasn't kept.
+-- A job's result, put together: {value = …}, or {} if it wasn't kept or the node has none.
 local function result_of(node)
+  if is_batch(node) then
+    return {}
+  end
   local job = K.job(node)
   local row = redis.call('HMGET', job, F.result, F.result_dropped)
   if row[2] then
@@ -89,19 +92,10 @@ local function attach(id, node, code)
   return follows, ending
 end
 
--- detach(id, parents, most): a job that is cancelled or removed doesn't wait any more; looks at `most` of its parents,
--- and returns at how many it did. An edge that stays says nothing to a job that doesn't wait. O(parents looked at).
-local function detach(id, parents, most)
-  local looked = 0
-  for code, node in string.gmatch(parents, '(%d+) (%S+)') do
-    if looked >= most then
-      break
-    end
-    looked = looked + 1
-    if not is_remote(tonumber(code)) and redis.call('ZREM', continuations_of(node), id) == 1
-      and redis.call('EXISTS', continuations_of(node)) == 0 then
-      redis.call('HDEL', key_of(node), F.continued)
-    end
+-- leave(node, id): a job doesn't wait for a node any more.
+local function leave(node, id)
+  local key = continuations_of(node)
+  if redis.call('ZREM', key, id) == 1 and redis.call('EXISTS', key) == 0 then
+    redis.call('HDEL', key_of(node), F.continued)
   end
-  return looked
 end

@@ -1,6 +1,9 @@
--- ended(id, state, batch, continued), follow_up(): what follows from the end of jobs and batches: counters of batches,
--- continuations, and what follows from those.
+-- ended(id, state, batch, continued), detach(id, parents, at), detach_rest(id, parents, at), follow_up(): what follows
+-- from the end of jobs and batches: counters of batches, continuations, and what follows from those.
 --   ended: to be called for each job that has become final in this script.
+--   detach: a job that is cancelled or is about to be removed doesn't wait any more; from a byte of its parents on. Up to
+--   which byte it got, nil if it is done; else `detach_rest` has `carry_on` do the rest ("l" and the job's id), called
+--   when the job's hash is what it will be.
 --   follow_up: carries out what follows. Counters of the totals go into `follow.counts`, queues that have new jobs
 --   into `follow.queues`. No recursion: what follows from what follows goes to the end of the same lists.
 -- At most FOLLOW_LIMIT continuations are dealt with in one script (`follow.left`); the rest becomes an entry of
@@ -41,6 +44,34 @@ end
 
 local function total_of(counter)
   follow.counts[counter] = (follow.counts[counter] or 0) + 1
+end
+
+-- A few parents are always within the bound, so that ending many jobs that wait doesn't leave a piece of work for each.
+local function detach(id, parents, at)
+  local left = math.max(follow.left, 4)
+  while true do
+    local first, last, code, node = string.find(parents, '(%d+) (%S+)', at)
+    if not first then
+      return nil
+    elseif left <= 0 then
+      return at
+    end
+    left, follow.left, at = left - 1, follow.left - 1, last + 1
+    if not is_remote(tonumber(code)) then
+      leave(node, id)
+    elseif redis.call('HEXISTS', K.job(id), RECEIPT .. node) == 1 then
+      redis.call('HDEL', K.outbox, 'A ' .. node .. ' ' .. id)
+      redis.call('HSET', K.outbox, 'D ' .. node .. ' ' .. id, '')
+      put_off('x')
+    end
+  end
+end
+
+local function detach_rest(id, parents, at)
+  if at then
+    redis.call('HSET', K.job(id), F.parents, parents, F.attached, at)
+    put_off('l' .. id)
+  end
 end
 
 -- A job that waits for nothing any more is due later, or enqueued.
@@ -92,7 +123,7 @@ local function unmet(id, node, ending)
   if row[1] ~= S.awaiting and row[1] ~= S.staging then
     return
   end
-  follow.left = follow.left - detach(id, row[6] or '', follow.left)
+  detach_rest(id, row[6] or '', detach(id, row[6] or '', 1))
   if row[1] == S.staging and redis.call('HGET', K.batch(row[4] or ''), B.state) == STUB then
     -- It is being swept away together with its parent.
     return

@@ -1,5 +1,6 @@
 -- join_batch(batch, ids): adds members to a batch; a finished one is open again. O(ids · log n).
 -- @include follow_up
+-- @include root_of
 local function join_batch(batch, ids)
   local key = K.batch(batch)
   local jobs = 0
@@ -16,7 +17,11 @@ local function join_batch(batch, ids)
   end
   redis.call('ZADD', K.members(batch), unpack(rows))
   if redis.call('HGET', key, B.state) == S.staging then
-    redis.call('ZADD', K.batches, now, batch)
+    -- What is nested is given up with the one around it, which this keeps alive.
+    local root, state = root_of(batch)
+    if state == S.staging then
+      redis.call('ZADD', K.batches, now, root)
+    end
   else
     reopen_batch(batch, '', 0)
   end

@@ -10,6 +10,10 @@ local function give_up(batch)
 end
 
 local function forget_batch(batch)
+  local inboxes = redis.call('HGET', K.batch(batch), B.inboxes)
+  if inboxes then
+    tell(K.batch(batch), batch, inboxes)
+  end
   redis.call('UNLINK', K.batch(batch), K.members(batch))
   redis.call('ZREM', K.batches, batch)
   following.endings[#following.endings + 1] = { '~' .. batch, '' }
@@ -25,11 +29,13 @@ local function sweep_members(batch)
         give_up(string.sub(id, 2))
       end
     else
-      local row = redis.pcall('HMGET', K.job(id), F.state, F.inboxes)
+      local row = redis.pcall('HMGET', K.job(id), F.state, F.inboxes, F.parents)
       if row[2] then
         tell(K.job(id), id, row[2])
       end
+      local rest = row[3] and detach(id, row[3], 1)
       remove(id, true)
+      detach_rest(id, row[3], rest)
       redis.call('ZREM', K.cancelled, id)
       following.endings[#following.endings + 1] = { id, '' }
     end

@@ -16,8 +16,8 @@ local function trim_list(list, state, age, max_jobs, limit)
         removed = removed + 1
       end
     end
-    if over > limit then
-      return removed, removed > 0
+    if removed >= limit then
+      return removed, over > removed
     end
   end
 
