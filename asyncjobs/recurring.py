@@ -131,6 +131,10 @@ class RecurringJobs:
         """
         if not isinstance(cast(object, call), Call):
             raise OptionError(f"{call!r} isn't a call: give what `.call(…)` of a job returns")
+        if call.outputs:
+            raise OptionError(
+                f"{call.definition.name} takes the output of another job, and a recurring job waits for none"
+            )
         recurrence = recurrence_of(recurring_id, call, checked_options(schedule, **options))
         now = await self._client.storage.time_ms(shard_for(recurring_id, self._client.storage.shards))
         put = await self._client.storage.put_recurring(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -262,6 +263,8 @@ async def test_what_cannot_be_handed_over_is_refused_where_it_is_made(
         await client.enqueue_in(5, take, job.output)
     with pytest.raises(OptionError, match=not_waiting):
         await client.enqueue_many([take.call(job.output)])
+    with pytest.raises(OptionError, match="a recurring job waits for none"):
+        await client.recurring.put("again", timedelta(hours=1), take.call(job.output))
     with pytest.raises(OptionError, match=not_waiting):
         await client.continue_with(stranger, take, job.output)
     for unkept in (forgets, gives_not):
