@@ -35,4 +35,9 @@ async def test_a_user_with_the_rights_on_the_page_can_do_all(own_server: ServerF
         assert await client.purge("default") == 0
         await client.resume("default")
         assert await client.clear("succeeded") == 2
+        async with client.batch("sums") as batch:
+            batch.enqueue(add, 1, 1)
+        total = await client.continue_with(batch, add, 2, 2)
+        assert await total.result(timeout=10) == 4
+        assert await client.check(pause=0) == []
         assert [info.id for info in await client.workers()] == [worker.id]
