@@ -11,6 +11,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from pprint import pformat
 from typing import Any, ClassVar, TypeVar
 
 import redis
@@ -100,7 +101,8 @@ class SideBySide(RuleBasedStateMachine):
             if isinstance(expected, type) or isinstance(answer, type):
                 assert answer == expected
             else:
-                assert comparable(answer) == comparable(expected)
+                ours, theirs = comparable(answer), comparable(expected)
+                assert ours == theirs, f"on Redis:\n{pformat(ours)}\nin memory:\n{pformat(theirs)}"
         return expected
 
     # -- what must be alike --

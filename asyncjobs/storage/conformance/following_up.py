@@ -252,6 +252,18 @@ class FollowingUpTests:
 
             assert await scene.run(Outcome.SUCCEEDED, "default") == child.id
 
+    async def test_continuations_of_all_shards_are_listed_since_when_they_wait(self, scene: Scene) -> None:
+        children: list[str] = []
+        for shard in (0, scene.shard, 0, scene.shard):
+            scene.clock.advance(1)
+            parent = await scene.create("parents")
+            children.append(await scene.continuation(parent, id=new_id(shard)))
+        await scene.carry_on()
+
+        assert await scene.listed(State.AWAITING) == children
+        page = await scene.storage.jobs(State.AWAITING, offset=1, limit=2, newest_first=True)
+        assert [job.id for job in page.jobs] == [children[2], children[1]]
+
     async def test_a_batch_elsewhere_is_waited_for(self, scene: Scene) -> None:
         batch = NewBatch(new_id(scene.elsewhere))
         await scene.storage.open_batches([batch])

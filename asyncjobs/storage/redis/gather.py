@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from asyncjobs.storage.base import JobRecord, Page, QueueRecord, State, WorkerRecord
 
 
-def _order(state: State) -> Callable[[JobRecord], Any]:
+def _order(state: State, entered: Mapping[str, int]) -> Callable[[JobRecord], Any]:
     if state in (State.SCHEDULED, State.RETRYING):
         return lambda job: (job.due_ms, job.id)
+    if state is State.AWAITING:
+        return lambda job: (entered.get(job.id, 0), job.id)
     if state is State.PROCESSING:
         return lambda job: (job.worker, job.id)
     if state is State.ENQUEUED:
@@ -20,11 +22,11 @@ def _order(state: State) -> Callable[[JobRecord], Any]:
     return lambda job: (job.finished_ms, job.id)
 
 
-def merge_pages(pages: Sequence[Page], state: State, newest_first: bool) -> Page:
-    """One page from the shards' pages, each of which is in order."""
+def merge_pages(pages: Sequence[Page], state: State, newest_first: bool, entered: Mapping[str, int]) -> Page:
+    """One page from the shards' pages, each of which is in order. `entered`: since when jobs are awaiting."""
     if len(pages) == 1:
         return pages[0]
-    jobs = list(heapq.merge(*(page.jobs for page in pages), key=_order(state), reverse=newest_first))
+    jobs = list(heapq.merge(*(page.jobs for page in pages), key=_order(state, entered), reverse=newest_first))
     return Page(jobs, sum(page.total for page in pages))
 
 

@@ -44,7 +44,8 @@ class RedisReading:
                 await shard.run(scripts.JOBS, STATES[state], name, *span, int(newest_first))
                 for shard in self._shards
             ]
-            pages.append(merge_pages([replies.page(share) for share in shares], state, newest_first))
+            entered = replies.entered(shares) if state is State.AWAITING else {}
+            pages.append(merge_pages([replies.page(share) for share in shares], state, newest_first, entered))
         jobs = [job for page in pages for job in page.jobs]
         if merged:
             jobs = jobs[offset:]

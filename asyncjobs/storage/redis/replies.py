@@ -148,6 +148,15 @@ def page(reply: list[Any]) -> Page:
     return Page(jobs, reply[0])
 
 
+def entered(replies: list[list[Any]]) -> dict[str, int]:
+    """By which numbers the jobs are in the order of their list, where it has any."""
+    return {
+        reply[at].decode(): int(float(reply[at + 2] or 0))
+        for reply in replies
+        for at in range(1, len(reply), 3)
+    }
+
+
 def exchange_reply(reply: list[Any], exchange: int) -> ExchangeReply:
     """What `exchange` gave."""
     now, codes, due, claimed, more, follow_ups, dropped, granted, extras = reply
