@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from asyncjobs.storage.base import (
@@ -214,7 +216,8 @@ class ContinuingTests:
     ) -> None:
         parent = await scene.finished()
         batch, _ = await scene.batch(1, "other")
-        fields = [{}, {"parents": [Parent(parent)]}, {}, {"batch": batch}, {}]
+        waits: dict[str, Any] = {"parents": [Parent(parent)]}
+        fields: list[dict[str, Any]] = [{}, waits, {}, {"batch": batch}, {}]
         jobs = [scene.new_job(**each) for each in fields]
 
         await scene.storage.create(jobs)
