@@ -224,6 +224,8 @@ class Storage(BatchStorage, RecurringStorage, LockStorage, AuditStorage, Protoco
     async def requeue(self, job_id: str, request_id: str) -> Requeued:
         """A final state → `enqueued`, at the tail. A batch that it is a member of is open again.
 
+        In vain if that is cancelled, and refused (`WRONG_STATE`) while that is staging.
+
         Its failures, recoveries and result are forgotten; attempts go on counting.
         A cancelled job whose id still lies in its queue takes up its old place.
         The same `request_id` again is answered as the first time, and does nothing.

@@ -118,7 +118,8 @@ class BatchStorage(Protocol):
         """Cancel a batch: from now on none of its members starts, and none can be added.
 
         Those that haven't ended → `cancelled` in bounded chunks (`carry_on`), nested batches with them; those
-        that run are told. When all have ended, the batch is `cancelled`. A finished batch is left as it is.
+        that run are told. When all have ended, the batch is `cancelled`, unless all have succeeded all the
+        same. A finished batch is left as it is; one that is staging is `MISSING`.
         """
         ...
 
@@ -150,7 +151,9 @@ class BatchStorage(Protocol):
     async def sweep_batches(self, shard: int) -> None:
         """Give up batches that were left staging (`STAGING_MS`), and forget those finished long ago.
 
-        Of the former, everything is removed in bounded chunks (`carry_on`); of the latter, only the batch's
-        own record after `BATCH_RETENTION_MS`: continuations that still wait for it are cancelled.
+        One that is nested in a staging batch is given up with that, and adding to either puts that off. Of
+        the former, everything is removed in bounded chunks (`carry_on`); of the latter, only the batch's own
+        record after `BATCH_RETENTION_MS`: continuations that still wait for it are cancelled. Inboxes that watch one
+        that is removed are told.
         """
         ...

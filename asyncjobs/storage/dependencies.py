@@ -6,9 +6,10 @@
 | `failed` | cancelled | met | cancelled | cancelled |
 | `finished` | met | met | met | cancelled |
 
-A parent is a job or a batch; a batch has succeeded if all its members have, and failed if it has finished
-otherwise. A child runs when all its parents are met. What is met stays met, whatever becomes of the parent
-later. One that waits goes on waiting until its parent is requeued and succeeds, or is removed.
+A parent is a job or a batch; a batch has succeeded if all its members have, was cancelled if somebody did so
+before it finished otherwise, and has failed else. A child runs when all its parents are met. What is met
+stays met, whatever becomes of the parent later. One that waits goes on waiting until its parent is requeued
+and succeeds, or is removed.
 """
 
 from __future__ import annotations

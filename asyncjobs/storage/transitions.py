@@ -31,7 +31,7 @@ class NewJob:
     max_recoveries: int = 3
     """How many deaths of a worker it may be the suspect of before it is failed."""
     parents: Sequence[Parent] = ()
-    """What it waits for first: it begins `awaiting`, unless all of that is met already."""
+    """What it waits for first, each at most once: it begins `awaiting`, unless all of that is met already."""
     batch: str = ""
     """The batch that it is a member of, on the same shard. `staging` until that is committed."""
 

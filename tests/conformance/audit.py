@@ -38,6 +38,10 @@ class Audit:
         """The code of a job's state; that of a stub if it is gone."""
         return self.jobs.get(job, {}).get(FIELDS["state"], STUB)
 
+    def owes(self, node: str, child: str) -> bool:
+        """Whether a job waits to hear of a node on another shard."""
+        return self.state(child) in (AWAITING, STAGING) and RECEIPT + node in self.jobs[child]
+
     def check(self) -> None:
         """Raise AssertionError where anything is wrong."""
         for batch in self.batches:

@@ -133,6 +133,11 @@ class LinkedMachine(StorageMachine):
         outboxes: list[dict[bytes, bytes]] = [self.server.hgetall(keys.key("outbox")) for keys in self.keys]
         self.carry_on_all()
         for keys, messages in zip(self.keys, outboxes, strict=True):
+            # None asks again for a job that has heard, or doesn't wait any more.
+            for message in [each for each in messages if each.startswith(b"A ")]:
+                _, node, child = message.decode().split(" ")
+                if not Audit(self.server, keys).owes(node, child):
+                    del messages[message]
             if messages:
                 self.server.hset(keys.key("outbox"), mapping=messages)
                 self.server.zadd(keys.key("follow_ups"), {"x": self.clock()})

@@ -216,7 +216,8 @@ class ContinuingTests:
     ) -> None:
         parent = await scene.finished()
         batch, _ = await scene.batch(1, "other")
-        fields: list[dict[str, Any]] = [{}, {"parents": [Parent(parent)]}, {}, {"batch": batch}, {}]
+        waits: dict[str, Any] = {"parents": [Parent(parent)]}
+        fields: list[dict[str, Any]] = [{}, waits, {}, {"batch": batch}, {}]
         jobs = [scene.new_job(**each) for each in fields]
 
         await scene.storage.create(jobs)

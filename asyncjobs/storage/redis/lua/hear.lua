@@ -9,6 +9,8 @@ if not code then
   return 0
 end
 redis.call('HDEL', job, RECEIPT .. A.node)
+-- If whoever asked for this died before it was acknowledged, it needn't be asked again.
+redis.call('HDEL', K.outbox, 'A ' .. A.node .. ' ' .. A.id)
 if what_follows(code, A.ending) == Follow.MET then
   met(A.id, A.node, A.has_output == '1' and A.output or nil)
 else
