@@ -153,7 +153,7 @@ class BatchStorage(Protocol):
 
         One that is nested in a staging batch is given up with that, and adding to either puts that off. Of
         the former, everything is removed in bounded chunks (`carry_on`); of the latter, only the batch's own
-        record after `BATCH_RETENTION_MS`: continuations that still wait for it are cancelled. Inboxes that watch one
-        that is removed are told.
+        record after `BATCH_RETENTION_MS`: continuations that still wait for it are cancelled. Inboxes that
+        watch one that is removed are told.
         """
         ...
