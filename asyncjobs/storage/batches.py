@@ -151,9 +151,9 @@ class BatchStorage(Protocol):
     async def sweep_batches(self, shard: int) -> None:
         """Give up batches that were left staging (`STAGING_MS`), and forget those finished long ago.
 
-        One that is nested in a staging batch is given up with that, and adding to either puts that off. Of the
-        former, everything is removed in bounded chunks (`carry_on`); of the latter, only the batch's own record
-        after `BATCH_RETENTION_MS`: continuations that still wait for it are cancelled. Inboxes that watch one
-        that is removed are told.
+        One that is nested in a staging batch is given up with that, and adding to either puts that off. Of
+        the former, everything is removed in bounded chunks (`carry_on`); of the latter, only the batch's own
+        record after `BATCH_RETENTION_MS`: continuations that still wait for it are cancelled. Inboxes that
+        watch one that is removed are told.
         """
         ...
