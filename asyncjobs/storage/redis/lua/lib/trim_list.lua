@@ -4,7 +4,7 @@
 -- What is still needed (see drop_ended) stays, and is looked at again later.
 -- @include drop_ended
 local function trim_list(list, state, age, max_jobs, limit)
-  local removed = 0
+  local removed, rest = 0, false
 
   local over = redis.call('ZCARD', list) - max_jobs
   if over > 0 then
@@ -16,15 +16,16 @@ local function trim_list(list, state, age, max_jobs, limit)
         removed = removed + 1
       end
     end
-    if removed >= limit then
-      return removed, over > removed
+    rest = removed > 0 and over > removed
+    if rest and removed >= limit then
+      return removed, true
     end
   end
 
   local horizon = now - age
   local head = redis.call('ZRANGE', list, 0, 0, 'WITHSCORES')
   if not head[2] or tonumber(head[2]) > horizon then
-    return removed, false
+    return removed, rest
   end
   local field = M.cursor .. state
   local cursor = redis.call('HGET', K.meta, field) or '-inf'
@@ -54,5 +55,5 @@ local function trim_list(list, state, age, max_jobs, limit)
     end
     redis.call('HSET', K.meta, field, kept)
   end
-  return removed, #rows == 200
+  return removed, rest or #rows == 200
 end
