@@ -24,7 +24,7 @@ from asyncjobs.errors import BatchClosed, BatchNotFound, OptionError, StorageErr
 from asyncjobs.ids import new_id
 from asyncjobs.job import Call, Job
 from asyncjobs.options import epoch_ms, to_ms
-from asyncjobs.storage.base import FOLLOW_LIMIT, NewBatch, NewJob, Opened, Parent
+from asyncjobs.storage.base import FOLLOW_LIMIT, NEST_LIMIT, NewBatch, NewJob, Opened, Parent
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -214,7 +214,10 @@ class RootBatchBuilder(BatchBuilder):
         storage = self._control.storage
         batches = [NewBatch(self.batch_id, self.name, self._parent), *self._nested]
         for at in range(0, len(batches), FOLLOW_LIMIT):
-            self._check(await storage.open_batches(batches[at : at + FOLLOW_LIMIT]))
+            opened = await storage.open_batches(batches[at : at + FOLLOW_LIMIT])
+            if opened is Opened.COMMITTED and not at:
+                return
+            self._check(opened)
 
         def create(chunk: list[NewJob]) -> Coroutine[Any, Any, object]:
             async def send() -> None:
@@ -240,5 +243,7 @@ class RootBatchBuilder(BatchBuilder):
             raise BatchNotFound(
                 f"batch {self.batch_id} {self.name!r} can't be committed: {what} isn't there any more"
             )
+        if opened is Opened.TOO_DEEP:
+            raise OptionError(f"batches can be nested {NEST_LIMIT} deep at most: put some beside each other")
         if opened is Opened.CANCELLED:
             raise BatchClosed(f"batch {self._parent} is cancelled: nothing can be added to it")

@@ -88,6 +88,10 @@ class Control:
     async def _again(self, job_id: str, told: Requeued, why: str) -> None:
         if told is Requeued.MISSING:
             raise _not_found(job_id)
+        if told is Requeued.BATCH_CANCELLED:
+            raise JobStateError(
+                f"job {job_id} is a member of a cancelled batch, which nothing starts in any more"
+            )
         if told is Requeued.WRONG_STATE:
             record = await self.read(job_id)
             raise JobStateError(f"job {job_id} is {record.state}: {why}")

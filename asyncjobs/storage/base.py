@@ -20,7 +20,9 @@ from typing import Protocol, runtime_checkable
 from asyncjobs.storage.audit import AuditStorage
 from asyncjobs.storage.batches import (
     BATCH_RETENTION_MS,
+    NEST_LIMIT,
     STAGING_MS,
+    SWEEP_LIMIT,
     BatchRecord,
     BatchState,
     BatchStorage,
@@ -95,6 +97,7 @@ __all__ = [
     "FOLLOW_LIMIT",
     "HISTORY_LIMIT",
     "LOG_LIMIT",
+    "NEST_LIMIT",
     "OPEN_LIMIT",
     "ORPHAN_MS",
     "PIN_MS",
@@ -103,6 +106,7 @@ __all__ = [
     "SKIP_LIMIT",
     "STAGING_MS",
     "STUB_MS",
+    "SWEEP_LIMIT",
     "TRIM_LOOK",
     "WAIT_MS",
     "BatchRecord",

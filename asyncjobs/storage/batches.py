@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Protocol
 
+NEST_LIMIT = 250
+"""How deep batches can be nested: what follows from an end goes up through all of them in one step."""
+
+SWEEP_LIMIT = 50
+"""Batches of each kind that one `sweep_batches` gives up or forgets."""
+
 STAGING_MS = 600_000
 """A batch that isn't committed is given up this long after its last member was added."""
 
@@ -52,7 +58,11 @@ class Opened(Enum):
     MISSING = 1
     """It, or the batch it was to be a member of, is not there (any more)."""
     CANCELLED = 2
-    """The batch that it was to be a member of is cancelled."""
+    """The batch that it was to be a member of, or one around that, is cancelled."""
+    COMMITTED = 3
+    """Of `open_batches`: the first of them is committed already. Nothing was changed."""
+    TOO_DEEP = 4
+    """More than `NEST_LIMIT` batches would be around it."""
 
 
 @dataclass(slots=True)
@@ -100,7 +110,8 @@ class BatchStorage(Protocol):
         """Make batches of one shard, each → `staging`; a batch comes before those that are nested in it.
 
         One nested in a batch that is staging is a member of it from now on. One that is there already is left
-        as it is. Jobs that are created into a batch that is staging are `staging` as well.
+        as it is; if the first one is `COMMITTED`, nothing more of it is to be sent, for members that have
+        ended by now may be forgotten. Jobs that are created into a batch that is staging are `staging` too.
         Raises `StorageFull`: then none was written.
         """
         ...
@@ -148,12 +159,14 @@ class BatchStorage(Protocol):
         """
         ...
 
-    async def sweep_batches(self, shard: int) -> None:
+    async def sweep_batches(self, shard: int) -> bool:
         """Give up batches that were left staging (`STAGING_MS`), and forget those finished long ago.
+
+        A bounded number of each; True if there may be more.
 
         One that is nested in a staging batch is given up with that, and adding to either puts that off. Of
         the former, everything is removed in bounded chunks (`carry_on`); of the latter, only the batch's own
-        record after `BATCH_RETENTION_MS`: continuations that still wait for it are cancelled. Inboxes that
-        watch one that is removed are told.
+        record after `BATCH_RETENTION_MS`, unless the batch around it is open: continuations that still wait
+        for it are cancelled. Inboxes that watch one that is removed are told.
         """
         ...

@@ -228,6 +228,8 @@ class Requeued(Enum):
     WRONG_STATE = 1
     """Its state doesn't allow it: nothing was changed."""
     MISSING = 2
+    BATCH_CANCELLED = 3
+    """Of a requeue: its batch is cancelled, so that it would be, too. Nothing was changed."""
 
 
 class Deleted(Enum):

@@ -68,7 +68,8 @@ class Maintenance:
                 if asyncio.get_running_loop().time() >= next_trim:
                     next_trim = asyncio.get_running_loop().time() + TRIM_EVERY * random.uniform(0.8, 1.2)
                     for shard in range(self._storage.shards):
-                        await self._storage.sweep_batches(shard)
+                        while await self._storage.sweep_batches(shard):
+                            await self._reap()
                         while await self._storage.trim(shard, self._retention, TRIM_LIMIT):
                             await self._reap()
                             await self._carry_on()

@@ -156,7 +156,7 @@ class BatchingTests:
         assert await scene.storage.create([job]) == [Created.EXISTS]
         for _ in range(2):
             assert await scene.storage.commit_batch(batch.id) is Opened.DONE
-        assert await scene.storage.open_batches([batch]) is Opened.DONE
+        assert await scene.storage.open_batches([batch]) is Opened.COMMITTED
         assert await scene.storage.create([job]) == [Created.EXISTS]
 
         assert (await scene.recount(batch.id)).state is BatchState.OPEN

@@ -7,6 +7,7 @@ import pytest
 
 from asyncjobs.storage.base import (
     BATCH_RETENTION_MS,
+    PIN_MS,
     STAGING_MS,
     BatchState,
     Created,
@@ -85,17 +86,30 @@ class CancellingBatchesTests:
         assert await scene.batch_state(prepared) is BatchState.STAGING
         assert (await scene.recount(outer)).nested == 1
 
-    async def test_members_that_are_requeued_do_not_start_again(self, scene: Scene) -> None:
-        batch, jobs = await scene.batch(2)
-        await scene.storage.cancel_batch(batch)
-        assert await scene.storage.requeue(jobs[0], "request1") is Requeued.REQUEUED
-        assert (await scene.recount(batch)).state is BatchState.OPEN
+    async def test_its_members_cannot_be_requeued(self, scene: Scene) -> None:
+        outer, _ = await scene.batch(0, "outer")
+        batch, jobs = await scene.batch(2, parent=outer)
+        await scene.storage.cancel_batch(outer)
+        await scene.carry_on()
+
+        assert await scene.storage.requeue(jobs[0], "request1") is Requeued.BATCH_CANCELLED
+
+        assert await scene.events(jobs[0]) == ["cancelled"]
+        assert (await scene.recount(batch)).state is BatchState.CANCELLED
+
+    async def test_nothing_starts_in_a_nested_batch_either(self, scene: Scene) -> None:
+        outer, _ = await scene.batch(1, "outer")
+        middle, _ = await scene.batch(1, "middle", parent=outer)
+        inner, (job,) = await scene.batch(1, parent=middle)
         worker = await scene.worker()
+        await scene.storage.cancel_batch(outer)
 
         assert await worker.take(5) == []
+        assert await scene.storage.create([scene.new_job(batch=inner)]) == [Created.BATCH_CANCELLED]
 
-        assert await scene.events(jobs[0]) == ["cancelled", "requeued", "cancelled"]
-        assert (await scene.recount(batch)).state is BatchState.CANCELLED
+        await scene.carry_on()
+        assert await scene.state(job) is State.CANCELLED
+        assert (await scene.recount(inner)).state is BatchState.CANCELLED
 
     async def test_cancelled_again_it_stays_as_it_is(self, scene: Scene) -> None:
         batch, jobs = await scene.batch(2)
@@ -309,14 +323,23 @@ class CancellingBatchesTests:
         scene.clock.advance(1)
         await scene.storage.sweep_batches(scene.shard)
 
+        # The one around it still counts it.
+        assert await scene.batch_state(inner) is BatchState.SUCCEEDED
+        await scene.storage.cancel_batch(outer)
+        await scene.carry_on()
+        scene.clock.advance(PIN_MS - 1)
+        await scene.storage.sweep_batches(scene.shard)
+        assert await scene.batch_state(inner) is BatchState.SUCCEEDED
+        scene.clock.advance(1)
+        await scene.storage.sweep_batches(scene.shard)
+
         assert await scene.batch_state(inner) is None
         assert await scene.storage.commit_batch(inner) is Opened.MISSING
         assert await scene.storage.create([scene.new_job(batch=inner)]) == [Created.BATCH_GONE]
         assert await scene.storage.open_batches([NewBatch(scene.new_id(), parent=inner)]) is Opened.MISSING
         record = await scene.batch_record(outer)
-        assert (record.state, record.nested_succeeded) == (BatchState.OPEN, 1)
+        assert (record.state, record.nested_succeeded) == (BatchState.CANCELLED, 1)
         assert await scene.storage.requeue(job, "request1") is Requeued.REQUEUED
         await scene.run(Outcome.SUCCEEDED, "inner")
         await scene.storage.delete(job)
-        await scene.run(Outcome.SUCCEEDED, "default")
-        assert await scene.batch_state(outer) is BatchState.SUCCEEDED
+        assert await scene.batch_state(outer) is BatchState.CANCELLED

@@ -8,6 +8,8 @@ from heapq import heappop, heappush
 from asyncjobs.ids import shard_of
 from asyncjobs.storage.base import (
     BATCH_RETENTION_MS,
+    NEST_LIMIT,
+    PIN_MS,
     STAGING_MS,
     BatchRecord,
     BatchState,
@@ -19,6 +21,7 @@ from asyncjobs.storage.base import (
 from asyncjobs.storage.memory.entries import Batch, Word, node_of
 from asyncjobs.storage.memory.follow_up import (
     attach_remote,
+    called_off,
     conclude,
     detach,
     hear,
@@ -32,13 +35,20 @@ from asyncjobs.storage.memory.shard import Shard
 
 def open_batches(shard: Shard, batches: Sequence[NewBatch]) -> Opened:
     """→ `staging`."""
-    for new in batches:
-        if new.id in shard.batches:
+    for place, new in enumerate(batches):
+        known = shard.batches.get(new.id)
+        if known is not None:
+            if place == 0 and (known.given_up or known.state is not BatchState.STAGING):
+                return Opened.COMMITTED
             continue
         above = shard.batches.get(new.parent)
         if new.parent and (above is None or above.given_up):
             return Opened.MISSING
-        shard.batches[new.id] = Batch(new.id, new.name, new.parent, shard.now(), touched_ms=shard.now())
+        depth = 0 if above is None else above.depth + 1
+        if depth > NEST_LIMIT:
+            return Opened.TOO_DEEP
+        batch = Batch(new.id, new.name, new.parent, shard.now(), touched_ms=shard.now(), depth=depth)
+        shard.batches[new.id] = batch
         if above is not None and above.state is BatchState.STAGING:
             join(shard, above, f"~{new.id}")
     return Opened.DONE
@@ -55,7 +65,7 @@ def commit_batch(shard: Shard, batch_id: str) -> Opened:
         above = shard.batches.get(batch.parent)
         if above is None or above.given_up:
             return Opened.MISSING
-        if above.cancel_requested:
+        if called_off(shard, batch.parent):
             return Opened.CANCELLED
         if above.state is BatchState.STAGING:
             return Opened.DONE
@@ -189,7 +199,14 @@ def sweep_batches(shard: Shard) -> None:
         if batch.state is BatchState.STAGING and batch.touched_ms <= now - STAGING_MS:
             _give_up(shard, batch)
     for batch in list(shard.batches.values()):
-        if batch.state.is_finished and batch.finished_ms <= now - BATCH_RETENTION_MS:
+        if not batch.state.is_finished or batch.finished_ms > now - BATCH_RETENTION_MS:
+            continue
+        if batch.kept_until_ms > now:
+            continue
+        above = shard.batches.get(batch.parent)
+        if above is not None and above.state is BatchState.OPEN:
+            batch.kept_until_ms = now + PIN_MS
+        else:
             _forget(shard, batch)
     conclude(shard)
 

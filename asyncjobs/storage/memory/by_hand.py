@@ -7,7 +7,7 @@ from itertools import islice
 from asyncjobs.errors import OptionError
 from asyncjobs.storage.base import BatchState, Cancelled, Created, Deleted, NewJob, Requeued, State
 from asyncjobs.storage.memory.entries import Job
-from asyncjobs.storage.memory.follow_up import conclude, create_linked, detach, reopen
+from asyncjobs.storage.memory.follow_up import called_off, conclude, create_linked, detach, reopen
 from asyncjobs.storage.memory.shard import Shard
 
 
@@ -83,6 +83,8 @@ def requeue(shard: Shard, job_id: str, request_id: str) -> Requeued:
     batch = shard.batches.get(job.batch)
     if batch is not None and batch.state is BatchState.STAGING:
         return Requeued.WRONG_STATE
+    if called_off(shard, job.batch):
+        return Requeued.BATCH_CANCELLED
     job.requests.append(request_id)
     if batch is not None:
         batch.counts[job.state.value] -= 1

@@ -90,6 +90,10 @@ class Batch:
     finished_ms: int = 0
     touched_ms: int = 0
     """When it was last added to."""
+    depth: int = 0
+    """How many batches are around it."""
+    kept_until_ms: int = 0
+    """It isn't forgotten before, for the one around it was open when that was looked at."""
     cancel_requested: bool = False
     given_up: bool = False
     """It was left staging, and is being removed."""

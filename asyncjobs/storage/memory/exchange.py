@@ -16,7 +16,7 @@ from asyncjobs.storage.base import (
     State,
 )
 from asyncjobs.storage.memory.entries import Job, Place, Queue, Worker
-from asyncjobs.storage.memory.follow_up import follow_up
+from asyncjobs.storage.memory.follow_up import called_off, follow_up
 from asyncjobs.storage.memory.retention import trim_list
 from asyncjobs.storage.memory.shard import Shard
 
@@ -162,8 +162,7 @@ def _fetch(shard: Shard, request: ExchangeRequest, worker: Worker, woken_by_susp
                 shard.skip(place, job_id)
                 skips -= 1
                 continue
-            batch = shard.batches.get(job.batch)
-            if batch is not None and batch.cancel_requested:
+            if called_off(shard, job.batch):
                 job.place = Place.NOWHERE
                 shard.record(job, "cancelled")
                 shard.end(job, State.CANCELLED)

@@ -155,7 +155,7 @@ def create_linked(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> C
     batch = shard.batches.get(new.batch)
     if new.batch and (batch is None or batch.given_up):
         return Created.BATCH_GONE
-    if batch is not None and batch.cancel_requested:
+    if called_off(shard, new.batch):
         return Created.BATCH_CANCELLED
     own = shard_of(new.id, shards)
     local = [shard_of(parent.id, shards) == own for parent in new.parents]
@@ -205,6 +205,14 @@ def root_of(shard: Shard, batch: Batch) -> Batch:
     return batch
 
 
+def called_off(shard: Shard, batch_id: str) -> bool:
+    """Whether a batch, or one around it, is cancelled."""
+    batch = shard.batches.get(batch_id)
+    while batch is not None and not batch.cancel_requested:
+        batch = shard.batches.get(batch.parent)
+    return batch is not None
+
+
 def reopen(shard: Shard, batch: Batch) -> None:
     """A finished batch is open again, and so is what it is nested in."""
     field = "nested_succeeded" if batch.state is BatchState.SUCCEEDED else "nested_failed"
@@ -225,7 +233,7 @@ def _finish_batch(shard: Shard, batch: Batch) -> None:
     if counts["failed"] + counts["cancelled"] + counts["nested_failed"] == 0:
         batch.state = BatchState.SUCCEEDED
     else:
-        batch.state = BatchState.CANCELLED if batch.cancel_requested else BatchState.FAILED
+        batch.state = BatchState.CANCELLED if called_off(shard, batch.id) else BatchState.FAILED
     batch.finished_ms = shard.now()
     shard.tell(batch.id, batch.inboxes)
     if batch.parent:

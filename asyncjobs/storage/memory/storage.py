@@ -196,10 +196,11 @@ class MemoryStorage(MemoryLocks, MemoryRecurrences):
         with (part := self._shards[shard]).lock:
             return snapshot(part, len(self._shards))
 
-    async def sweep_batches(self, shard: int) -> None:
+    async def sweep_batches(self, shard: int) -> bool:
         """See `BatchStorage.sweep_batches`."""
         with (part := self._shards[shard]).lock:
             batching.sweep_batches(part)
+        return False
 
     # -- waiting for a job's end --
 

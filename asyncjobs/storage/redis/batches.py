@@ -99,7 +99,7 @@ class RedisBatches:
         """See `AuditStorage.snapshot`."""
         return await snapshot(self._shards[shard])
 
-    async def sweep_batches(self, shard: int) -> None:
+    async def sweep_batches(self, shard: int) -> bool:
         """See `BatchStorage.sweep_batches`."""
         part = self._shards[shard]
-        await part.run(scripts.SWEEP_BATCHES, part.now())
+        return bool(await part.run(scripts.SWEEP_BATCHES, part.now()))

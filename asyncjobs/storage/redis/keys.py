@@ -108,6 +108,7 @@ BATCH_FIELDS = {
     "state": "s",  # a code of a job's state: staging, processing (open), succeeded, failed, cancelled
     "name": "n",
     "parent": "p",  # the batch that it is nested in
+    "depth": "d",  # how many are around it; absent: none
     "created": "c",
     "finished": "f",
     "total": "t",
@@ -249,6 +250,8 @@ LUA_CONSTANTS = {
     "PIECES": PIECES,
     "SCHEMA_VERSION": SCHEMA_VERSION,
     "FOLLOW_LIMIT": base.FOLLOW_LIMIT,
+    "NEST_LIMIT": base.NEST_LIMIT,
+    "SWEEP_LIMIT": base.SWEEP_LIMIT,
     "STAGING_MS": base.STAGING_MS,
     "BATCH_RETENTION_MS": base.BATCH_RETENTION_MS,
     "BATCH_FINISHED": BATCH_FINISHED,

@@ -4,6 +4,7 @@
 -- @include now
 -- @include join_batch
 -- @include place_members
+-- @include called_off
 -- @include conclude
 local row = redis.call('HMGET', K.batch(A.id), B.state, B.parent)
 if not row[1] or row[1] == STUB then
@@ -20,7 +21,7 @@ if row[2] then
     -- It opens with the outermost one, or does so already by and by.
     local _, state = root_of(A.id)
     return state == STUB and Opened.MISSING or Opened.DONE
-  elseif above[2] then
+  elseif called_off(row[2]) then
     return Opened.CANCELLED
   end
   join_batch(row[2], { '~' .. A.id })

@@ -7,6 +7,7 @@
 -- @include history
 -- @include wake
 -- @include follow_up
+-- @include called_off
 local job = K.job(A.id)
 local row = redis.call('HMGET', job, F.state, F.queue, F.priority, F.requests, F.attempt, F.ghost_in, F.result, F.batch)
 local state = row[1]
@@ -23,6 +24,8 @@ if row[8] then
   local batch = redis.call('HGET', K.batch(row[8]), B.state)
   if batch == S.staging or batch == STUB then
     return Requeued.WRONG_STATE
+  elseif called_off(row[8]) then
+    return Requeued.BATCH_CANCELLED
   end
 end
 remember(A.id, row[4], A.request)

@@ -3,6 +3,7 @@
 -- second one adds the new members to their batches, before conclude is called. O(parents), O(members · log n).
 -- @include attach_parents
 -- @include join_batch
+-- @include called_off
 local joining = { batches = {}, ids = {} }
 
 local function create_linked(id, queue, priority, delay, due, batch, first, last)
@@ -13,10 +14,10 @@ local function create_linked(id, queue, priority, delay, due, batch, first, last
     end
   end
   if batch ~= '-' then
-    local row = redis.call('HMGET', K.batch(batch), B.state, B.cancel_requested)
+    local row = redis.call('HMGET', K.batch(batch), B.state)
     if not row[1] or row[1] == STUB then
       return Created.BATCH_GONE
-    elseif row[2] then
+    elseif called_off(batch) then
       return Created.BATCH_CANCELLED
     end
     staging = row[1] == S.staging

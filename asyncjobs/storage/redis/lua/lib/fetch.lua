@@ -1,24 +1,14 @@
 -- fetch(grants, dropped, touched, suspect): leases up to A.slots jobs of the queues named, in their order, and puts
 -- back the marker of each that still has jobs (suspects count if one of them was granted or released just now). The
 -- ids, the worker's suspect, and whether the bound on skipping was reached. O(grants + queues + skipped), O(log n) for those with a priority.
+-- @include called_off
 local function fetch(grants, dropped, touched, suspect)
   local call = redis.call
   local slots, skips, granted = tonumber(A.slots), SKIP_LIMIT, {}
 
-  local called_off = {}
-  local function is_called_off(batch)
-    if not batch then
-      return false
-    end
-    if called_off[batch] == nil then
-      called_off[batch] = call('HEXISTS', K.batch(batch), B.cancel_requested) == 1
-    end
-    return called_off[batch]
-  end
-
   local function take(id, queue)
     local row = read_job(id)
-    if row[11] and row[1] == S.enqueued and row[2] == queue and is_called_off(links_of(row[11])) then
+    if row[11] and row[1] == S.enqueued and row[2] == queue and called_off((links_of(row[11]))) then
       skips = skips - 1
       end_cancelled(id)
       return false

@@ -16,6 +16,7 @@
 -- @include due
 -- @include place
 -- @include edge
+-- @include called_off
 local following = { endings = {}, batches = {}, moves = {} }
 
 local function count_in(batch, field, n)
@@ -143,8 +144,14 @@ end
 local function resolve(node, ending)
   local key = continuations_of(node)
   local least = (ending == '' or ending == S.succeeded) and 0 or 4
+  local weight = 1
+  if ending == S.succeeded and not is_batch(node) then
+    -- A large result, which is copied for each that takes it, costs as much time as many of them.
+    weight = weight + math.floor(redis.call('HSTRLEN', key_of(node), F.result) / 4096)
+  end
   while follow.left > 0 do
-    local rows = redis.call('ZRANGEBYSCORE', key, least, 15, 'WITHSCORES', 'LIMIT', 0, follow.left)
+    local rows = redis.call('ZRANGEBYSCORE', key, least, 15, 'WITHSCORES', 'LIMIT', 0,
+      math.max(1, math.floor(follow.left / weight)))
     if #rows == 0 then
       break
     end
@@ -153,7 +160,7 @@ local function resolve(node, ending)
       ids[#ids + 1] = rows[at]
     end
     redis.call('ZREM', key, unpack(ids))
-    follow.left = follow.left - #ids
+    follow.left = follow.left - #ids * weight
     local result = nil
     for at = 1, #rows, 2 do
       local id, code = rows[at], tonumber(rows[at + 1])
@@ -184,7 +191,7 @@ end
 local function finish_batch(batch)
   local key = K.batch(batch)
   local row = redis.call('HMGET', key, B.state, B.total, S.succeeded, S.failed, S.cancelled, B.nested,
-    B.nested_succeeded, B.nested_failed, B.cancel_requested, B.parent, B.continued, B.inboxes)
+    B.nested_succeeded, B.nested_failed, B.parent, B.continued, B.inboxes)
   local n = {}
   for at = 2, 8 do
     n[at] = tonumber(row[at] or 0)
@@ -195,18 +202,18 @@ local function finish_batch(batch)
   local ending = S.failed
   if n[4] + n[5] + n[8] == 0 then
     ending = S.succeeded
-  elseif row[9] then
+  elseif called_off(batch) then
     ending = S.cancelled
   end
   redis.call('HSET', key, B.state, ending, B.finished, now)
   redis.call('ZADD', K.batches, string.format('%.0f', BATCH_FINISHED + now), batch)
-  if row[12] then
-    tell(key, batch, row[12])
+  if row[11] then
+    tell(key, batch, row[11])
+  end
+  if row[9] then
+    count_in(row[9], ending == S.succeeded and B.nested_succeeded or B.nested_failed, 1)
   end
   if row[10] then
-    count_in(row[10], ending == S.succeeded and B.nested_succeeded or B.nested_failed, 1)
-  end
-  if row[11] then
     following.endings[#following.endings + 1] = { '~' .. batch, ending }
   end
 end
