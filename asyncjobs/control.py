@@ -23,6 +23,8 @@ R = TypeVar("R")
 
 SWEEP = 500
 """Jobs that one step of a purge removes."""
+LOOKS = 3
+"""How often a contradiction has to be seen in the same words to count."""
 _NO_REGISTRY = Registry()
 
 
@@ -179,17 +181,20 @@ class Control:
         """Look for contradictions in the namespace: jobs that aren't where their state says, wrong counters,
         leases without a worker, continuations that wait in vain, batches left behind.
 
-        It may be done while everything runs: what is found is looked at again after `pause` seconds, and only
-        what is found both times is told. It reads everything, so it takes its time with a large namespace.
+        It may be done while everything runs: what is found is looked at again, `LOOKS` times in all with
+        `pause` seconds between, and only what is found the same each time is told. It reads everything, so it
+        takes its time with a large namespace.
         """
         found: list[Finding] = []
         for shard in range(self.storage.shards):
-            first = contradictions(await self.storage.snapshot(shard))
-            if first:
+            same = contradictions(await self.storage.snapshot(shard))
+            for _ in range(1, LOOKS):
+                if not same:
+                    break
                 await asyncio.sleep(pause)
-                again = {(finding.kind, finding.id) for finding in first}
-                second = contradictions(await self.storage.snapshot(shard))
-                found += [finding for finding in second if (finding.kind, finding.id) in again]
+                again = set(contradictions(await self.storage.snapshot(shard)))
+                same = [finding for finding in same if finding in again]
+            found += same
         return found
 
     async def command(self, worker: str, command: str) -> None:

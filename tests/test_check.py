@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -40,6 +41,7 @@ async def _used(client: Client) -> tuple[str, str]:
         await client.batch_of(batch.id).wait(timeout=10)
     waiting = await client.enqueue(double.options(queue="other"), 1)
     await client.enqueue_in(3600, double, 1)
+    await client.recurring.put("nightly", "@daily", double.call(1))
     cancelled = await client.enqueue(double.options(queue="other"), 2)
     await cancelled.cancel()
     continuation = await client.continue_with(waiting, double, 3)
@@ -54,6 +56,26 @@ async def test_what_is_in_order_is_found_so(redis_url: str, shards: int) -> None
     async with Client(MemoryStorage(shards), registry=registry) as client:
         await _used(client)
         assert await client.check(pause=0) == []
+
+
+@pytest.mark.slow
+async def test_nothing_is_found_while_much_goes_on(redis_url: str) -> None:
+    async with Client(redis_url, registry=registry) as client, Worker(registry, client):
+        async with client.batch() as batch:
+            batch.enqueue_many(double.call(number) for number in range(3_000))
+        done = False
+
+        async def go_on() -> None:
+            while not done:
+                await client.enqueue(double.options(retention=0), 1)
+
+        busy = asyncio.create_task(go_on())
+        try:
+            for _ in range(2):
+                assert await client.check(pause=0.1) == []
+        finally:
+            done = True
+            await busy
 
 
 def _lose_id(server: Server, continuation: str, batch: str) -> None:
@@ -81,6 +103,23 @@ def _run_by_nobody(server: Server, continuation: str, batch: str) -> None:
     server.command("HSET", KEYS.key("job", continuation), FIELDS["state"], STATES[State.PROCESSING])
 
 
+def _mark_as_continued(server: Server, continuation: str, batch: str) -> None:
+    server.command("HSET", KEYS.key("batch", batch), BATCH_FIELDS["continued"], "1")
+
+
+def _take_out_of_batch(server: Server, continuation: str, batch: str) -> None:
+    (first,) = server.command("ZRANGE", KEYS.key("members", batch), 0, 0)
+    server.command("ZREM", KEYS.key("members", batch), first.decode())
+
+
+def _lose_batch(server: Server, continuation: str, batch: str) -> None:
+    server.command("ZREM", KEYS.key("batches"), batch)
+
+
+def _lose_occurrence(server: Server, continuation: str, batch: str) -> None:
+    server.command("DEL", KEYS.key("recurring_next"))
+
+
 def _forget_ghosts(server: Server, continuation: str, batch: str) -> None:
     server.command("DEL", KEYS.key("ghosts"))
 
@@ -89,11 +128,15 @@ def _forget_ghosts(server: Server, continuation: str, batch: str) -> None:
     ("damage", "kinds"),
     [
         (_lose_id, {"job", "queue"}),
-        (_lose_hash, {"id"}),
+        (_lose_hash, {"id", "continuation"}),
         (_miscount, {"batch"}),
         (_reopen, {"batch"}),
         (_lose_edge, {"continuation"}),
-        (_run_by_nobody, {"lease", "id"}),
+        (_run_by_nobody, {"lease", "id", "continuation"}),
+        (_mark_as_continued, {"continuation"}),
+        (_take_out_of_batch, {"batch"}),
+        (_lose_batch, {"batch"}),
+        (_lose_occurrence, {"recurring"}),
         (_forget_ghosts, {"queue"}),
     ],
 )

@@ -18,8 +18,8 @@ def check(place: Place, as_json: bool) -> int:
     """Look for contradictions in what is stored: jobs that aren't where their state says, counters of batches
     that don't equal their members, leases without a worker, continuations that wait in vain.
 
-    It may be done while everything runs: only what is found twice, a second apart, is told. It reads the
-    whole namespace, so it takes its time with a large one. Exit code 1 if it finds anything.
+    It may be done while everything runs: only what is found three times, a second apart, is told. It reads
+    the whole namespace, so it takes its time with a large one. Exit code 1 if it finds anything.
 
     \b
     Examples:

@@ -23,7 +23,7 @@ class Finding:
 
     kind: str
     """`job` (not where its state says), `id` (in a place where its job isn't), `lease`, `batch`,
-    `continuation`, `queue` (a length), `staging` (an uncommitted batch left behind)."""
+    `continuation`, `queue` (a length), `staging` (an uncommitted batch left behind), `recurring`."""
     id: str
     """Of the job, batch, worker or queue concerned."""
     detail: str
@@ -43,6 +43,8 @@ class JobFacts:
     """Each with whether it is on another shard."""
     unheard: frozenset[str] = frozenset()
     """Parents on other shards whose end it hasn't heard of."""
+    continued: bool = False
+    """Whether it knows that jobs wait for it."""
 
 
 @dataclass(slots=True)
@@ -55,6 +57,10 @@ class BatchFacts:
     """How many of its members were removed, by the state they had ended in."""
     touched_ms: int = 0
     """When it was last added to, while staging."""
+    continued: bool = False
+    """Whether it knows that jobs wait for it."""
+    listed: bool = True
+    """Whether it is in the list of batches."""
 
 
 @dataclass(slots=True)
@@ -72,10 +78,15 @@ class Snapshot:
     held: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     """Worker → the jobs it holds leases on."""
     batches: dict[str, BatchFacts] = field(default_factory=dict[str, BatchFacts])
-    edges: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
-    """Node → the jobs that are to hear of its end. A node is a job's id, or a `~` and a batch's."""
+    edges: dict[str, dict[str, bool]] = field(default_factory=dict[str, dict[str, bool]])
+    """Node → the jobs that are to hear of its end, and whether each is on another shard.
+
+    A node is a job's id, or a `~` and a batch's.
+    """
     under_way: set[str] = field(default_factory=set[str])
     """Nodes that more is being done for (see `BatchStorage.carry_on`)."""
+    recurring: dict[str, bool] = field(default_factory=dict[str, bool])
+    """Recurring jobs, and whether somebody will look at each when its time comes."""
     messages: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """(job, node) of word that is on its way between shards."""
 
@@ -97,6 +108,11 @@ def contradictions(found: Snapshot) -> list[Finding]:
         *_queue_lengths(found),
         *_batches(found),
         *_continuations(found),
+        *(
+            Finding("recurring", recurring_id, "nobody will look at it when its time comes")
+            for recurring_id, is_looked_at in found.recurring.items()
+            if not is_looked_at
+        ),
     ]
 
 
@@ -108,6 +124,7 @@ def _jobs(found: Snapshot) -> Iterator[Finding]:
         for name, ids in places.items()
         for job_id in ids
     )
+    members = {batch_id: set(batch.members) for batch_id, batch in found.batches.items()}
     for job_id, job in found.jobs.items():
         times = enqueued[job.queue, job_id]
         if job.state in found.lists:
@@ -119,10 +136,21 @@ def _jobs(found: Snapshot) -> Iterator[Finding]:
         elif job.state is State.PROCESSING:
             if job_id not in found.held.get(job.worker, ()):
                 yield Finding("lease", job_id, f"it is processing, but {job.worker} holds no lease on it")
-        elif job.state is State.STAGING and job.batch not in found.batches:
-            yield Finding("job", job_id, f"it is staging, but there is no batch {job.batch!r}")
+        elif job.state is State.STAGING and not _may_be_staging(found, job.batch):
+            yield Finding("job", job_id, f"it is staging, but batch {job.batch!r} isn't, or isn't there")
+        if job.batch in members and job_id not in members[job.batch]:
+            yield Finding("batch", job.batch, f"{job_id} says that it is a member, and isn't")
         if times > 1 and job.state is not State.ENQUEUED:
             yield Finding("id", job_id, f"it is {times} times in queue {job.queue!r}")
+
+
+def _may_be_staging(found: Snapshot, batch_id: str) -> bool:
+    """Whether a batch is staging, or its members are about to leave that state."""
+    while (batch := found.batches.get(batch_id)) is not None:
+        if batch.record.state is BatchState.STAGING or f"~{batch_id}" in found.under_way:
+            return True
+        batch_id = batch.record.parent
+    return False
 
 
 def _places(found: Snapshot) -> Iterator[Finding]:
@@ -170,6 +198,8 @@ def _batches(found: Snapshot) -> Iterator[Finding]:
             if batch.touched_ms <= found.now_ms - 2 * STAGING_MS:
                 yield Finding("staging", batch_id, "it was never committed, and is left behind")
             continue
+        if not batch.listed:
+            yield Finding("batch", batch_id, f"it is {record.state}, and not in the list of batches")
         states = Counter(batch.removed)
         nested = Counter[str]()
         missing: list[str] = []
@@ -213,7 +243,7 @@ def _batches(found: Snapshot) -> Iterator[Finding]:
 def _continuations(found: Snapshot) -> Iterator[Finding]:
     """Nobody waits for what has ended, and each knows for how many it waits."""
     for job_id, job in found.jobs.items():
-        if job.state not in (State.AWAITING, State.STAGING) or not job.parents or job_id in found.under_way:
+        if job.state not in (State.AWAITING, State.STAGING) or job_id in found.under_way:
             continue
         waits = 0
         for parent, is_remote in job.parents:
@@ -221,7 +251,7 @@ def _continuations(found: Snapshot) -> Iterator[Finding]:
             if is_remote:
                 waits += node in job.unheard
                 continue
-            if job_id not in found.edges.get(node, ()):
+            if job_id not in found.edges.get(node, {}):
                 continue
             waits += 1
             ended, ending = _ending(found, node)
@@ -231,10 +261,33 @@ def _continuations(found: Snapshot) -> Iterator[Finding]:
             yield Finding("continuation", job_id, f"it waits for {waits} parents, and counts {job.unmet}")
         elif not waits and job.state is State.AWAITING:
             yield Finding("continuation", job_id, "it waits for nothing")
+    yield from _edges(found)
+
+
+def _edges(found: Snapshot) -> Iterator[Finding]:
+    """What jobs wait for is there and knows of it, and they do wait."""
     for node, children in found.edges.items():
+        if node in found.under_way:
+            continue
         ended, ending = _ending(found, node)
-        if ended and ending is None and children and node not in found.under_way:
+        if ended and ending is None and children:
             yield Finding("continuation", node, f"{len(children)} jobs wait for it, and it isn't there")
+        elif children and not _is_continued(found, node):
+            yield Finding("continuation", node, f"{len(children)} jobs wait for it, and it doesn't know")
+        for child, is_remote in children.items():
+            job = found.jobs.get(child)
+            waits = job is not None and job.state in (State.AWAITING, State.STAGING)
+            if not is_remote and not waits and child not in found.under_way:
+                yield Finding("continuation", node, f"{child} is to hear of its end, but {_is(job)}")
+    nodes = [*found.jobs, *(f"~{batch_id}" for batch_id in found.batches)]
+    for node in nodes:
+        if _is_continued(found, node) and not found.edges.get(node) and node not in found.under_way:
+            yield Finding("continuation", node, "it is kept for jobs that wait for it, and none does")
+
+
+def _is_continued(found: Snapshot, node: str) -> bool:
+    known = found.batches.get(node[1:]) if node.startswith("~") else found.jobs.get(node)
+    return known is not None and known.continued
 
 
 def _ending(found: Snapshot, node: str) -> tuple[bool, State | None]:

@@ -23,6 +23,7 @@ def snapshot(shard: Shard, shards: int) -> Snapshot:
             job.unmet,
             tuple((parent, shard_of(parent.id, shards) != own) for parent in job.parents),
             frozenset(job.receipts),
+            job.id in shard.edges,
         )
     found.lists = {state: set(ids) for state, ids in shard.lists.items()}
     for name, queue in shard.queues.items():
@@ -38,9 +39,15 @@ def snapshot(shard: Shard, shards: int) -> Snapshot:
     for batch in shard.batches.values():
         removed = {state: batch.counts[f"removed {state}"] for state in ("succeeded", "failed", "cancelled")}
         found.batches[batch.id] = BatchFacts(
-            record_of(batch), list(batch.members), touched_ms=batch.touched_ms
+            record_of(batch),
+            list(batch.members),
+            touched_ms=batch.touched_ms,
+            continued=f"~{batch.id}" in shard.edges,
         )
         found.batches[batch.id].removed.update(removed)
-    found.edges = {node: set(edges) for node, edges in shard.edges.items()}
+    found.edges = {
+        node: {child: is_remote for child, (_, is_remote) in edges.items()}
+        for node, edges in shard.edges.items()
+    }
     found.messages = {(message.child, node_of(message.parent)) for message in shard.outbox}
     return found

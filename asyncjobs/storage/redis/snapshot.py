@@ -8,7 +8,7 @@ from typing import Any
 from asyncjobs.storage.audit import BatchFacts, JobFacts, Snapshot
 from asyncjobs.storage.base import FINAL_STATES, State
 from asyncjobs.storage.redis import replies, scripts
-from asyncjobs.storage.redis.keys import PATTERNS, STATE_OF, STATES
+from asyncjobs.storage.redis.keys import BATCH_FIELDS, PATTERNS, STATE_OF, STATES
 from asyncjobs.storage.redis.replies import parents_of
 from asyncjobs.storage.redis.shard import Shard
 
@@ -37,12 +37,17 @@ async def snapshot(shard: Shard) -> Snapshot:
     for kind, name in kinds:
         if kind in ("continuations", "batch_continuations"):
             node = f"~{name}" if kind == "batch_continuations" else name
-            found.edges[node] = {job async for job in _sorted(shard, shard.keys.key(kind, name))}
+            # Of jobs on other shards, nothing is known here.
+            edges = _scores(shard, shard.keys.key(kind, name))
+            found.edges[node] = {job: code % 2 == 1 async for job, code in edges}
         elif kind == "batch":
             await _read_batch(shard, found, name)
     await _read_jobs(shard, found, (name for kind, name in kinds if kind == "job"))
     entries = await _strings(shard, "ZRANGE", shard.keys.key("follow_ups"), 0, -1)
     found.under_way = {entry[1:] if entry[0] in "ral" else f"~{entry[1:]}" for entry in entries}
+    looked_at = {name async for name in _sorted(shard, shard.keys.key("recurring_next"))}
+    names = await _strings(shard, "HKEYS", shard.keys.key("recurring"))
+    found.recurring = {name: name in looked_at for name in names}
     for message in await _strings(shard, "HKEYS", shard.keys.key("outbox")):
         kind, to, other = message.split(" ")
         found.messages.add((to, other) if kind == "E" else (other, to))
@@ -88,18 +93,26 @@ async def _strings(shard: Shard, *command: Any) -> list[str]:
     return [item.decode(errors="replace") for item in await shard.persist(command)]
 
 
+async def _scores(shard: Shard, key: str) -> AsyncIterator[tuple[str, int]]:
+    """By a scan, which finds all that is there from its beginning to its end, whatever comes and goes."""
+    cursor: Any = b"0"
+    while True:
+        cursor, flat = await shard.persist(("ZSCAN", key, cursor, "COUNT", PAGE))
+        for at in range(0, len(flat), 2):
+            yield flat[at].decode(errors="replace"), int(float(flat[at + 1]))
+        if cursor == b"0":
+            return
+
+
 async def _sorted(shard: Shard, key: str) -> AsyncIterator[str]:
-    start = 0
-    while page := await _strings(shard, "ZRANGE", key, start, start + PAGE - 1):
-        start += PAGE
-        for item in page:
-            yield item
+    async for item, _ in _scores(shard, key):
+        yield item
 
 
 async def _list(shard: Shard, key: str) -> AsyncIterator[str]:
     start = 0
-    while page := await _strings(shard, "LRANGE", key, start, start + PAGE - 1):
-        start += PAGE
+    while page := await _strings(shard, "LRANGE", key, start, start + 10 * PAGE - 1):
+        start += 10 * PAGE
         for item in page:
             yield item
 
@@ -109,13 +122,16 @@ async def _read_batch(shard: Shard, found: Snapshot, batch_id: str) -> None:
     record = replies.batch_record(batch_id, flat)
     if record is None:
         return
-    members = [member async for member in _sorted(shard, shard.keys.key("members", batch_id))]
-    batch = found.batches[batch_id] = BatchFacts(record, members)
+    members = {member: None async for member in _sorted(shard, shard.keys.key("members", batch_id))}
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    batch = found.batches[batch_id] = BatchFacts(
+        record, list(members), continued=BATCH_FIELDS["continued"].encode() in fields
+    )
     for state in FINAL_STATES:
         batch.removed[state.value] = int(fields.get(b"t" + STATES[state].encode(), 0))
     score = await shard.persist(("ZSCORE", shard.keys.key("batches"), batch_id))
-    batch.touched_ms = int(float(score)) if score is not None else found.now_ms
+    batch.touched_ms = int(float(score)) if score is not None else 0
+    batch.listed = score is not None
 
 
 async def _read_jobs(shard: Shard, found: Snapshot, ids: Iterable[str]) -> None:
@@ -134,7 +150,8 @@ async def _read_jobs(shard: Shard, found: Snapshot, ids: Iterable[str]) -> None:
                 text[3].decode(errors="replace"),
                 int(text[4] or 0),
                 parents_of(text[5]),
-                frozenset(text[6].decode().split()),
+                frozenset(text[7].decode().split()),
+                bool(text[6]),
             )
         page.clear()
 

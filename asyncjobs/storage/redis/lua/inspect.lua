@@ -3,7 +3,7 @@
 -- on other shards that it hasn't heard of, as one string, come last. O(ids), O(fields) for those that wait.
 local reply = {}
 for at = A.rest, #ARGV do
-  local row = redis.pcall('HMGET', K.job(ARGV[at]), F.state, F.queue, F.worker, F.batch, F.unmet, F.parents)
+  local row = redis.pcall('HMGET', K.job(ARGV[at]), F.state, F.queue, F.worker, F.batch, F.unmet, F.parents, F.continued)
   if row.err or not row[1] or row[1] == STUB then
     reply[#reply + 1] = false
   else
@@ -15,7 +15,7 @@ for at = A.rest, #ARGV do
         end
       end
     end
-    row[7] = table.concat(unheard, ' ')
+    row[8] = table.concat(unheard, ' ')
     reply[#reply + 1] = row
   end
 end
