@@ -12,6 +12,7 @@ The rules for daylight saving, of which docs/recurring-jobs.md has a table:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -41,6 +42,8 @@ MACROS = {
 
 _MILLISECOND = timedelta(milliseconds=1)
 _MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
+_NOTHING = timedelta(0)
 # A year without a February 29th, so that an expression for that day has to look on.
 _SOME_TIME = datetime(2001, 1, 1)
 # Looking back for the latest occurrences, from a minute to longer than any expression's pause.
@@ -133,8 +136,7 @@ class Cron:
         return self._fixed_times(ms) if self._fixed else self._shown_times(ms)
 
     def _fixed_times(self, ms: int) -> Iterator[int]:
-        local = datetime.fromtimestamp(ms / 1000, self._zone).replace(tzinfo=None, fold=0)
-        for wall in CronSim(self.fields, local):
+        for wall in CronSim(self.fields, self._shown(ms)):
             moment = wall.replace(tzinfo=self._zone)
             while _skipped(moment):
                 moment = (moment + _MINUTE).replace(second=0)
@@ -144,11 +146,34 @@ class Cron:
                 yield at
 
     def _shown_times(self, ms: int) -> Iterator[int]:
-        for moment in CronSim(self.fields, datetime.fromtimestamp(ms / 1000, self._zone)):
-            at = int(moment.timestamp()) * 1000
-            if at > ms and not _skipped(moment):
-                ms = at
+        # Stepped by what the clock shows: where that jumps by half an hour, full hours stay full hours.
+        again: deque[int] = deque()
+        for wall in CronSim(self.fields, self._shown(ms) - self._doubling(ms)):
+            once, twice = wall.replace(tzinfo=self._zone), wall.replace(tzinfo=self._zone, fold=1)
+            at = int(once.timestamp()) * 1000
+            while again and again[0] < at:
+                yield again.popleft()
+            later = int(twice.timestamp()) * 1000
+            if later < at:
+                # In a gap, before and after which this would be.
+                continue
+            if at > ms:
                 yield at
+            if later > max(at, ms):
+                again.append(later)
+        yield from again
+
+    def _shown(self, ms: int) -> datetime:
+        """What the clock shows at a time."""
+        return datetime.fromtimestamp(ms / 1000, self._zone).replace(tzinfo=None, fold=0)
+
+    def _doubling(self, ms: int) -> timedelta:
+        """By how much the clock is about to be put back so that it shows again what it has shown by now."""
+        shown = self._shown(ms)
+        back = shown + _DAY - self._shown(ms + _DAY // _MILLISECOND)
+        if back <= _NOTHING or shown + back <= self._shown(ms + back // _MILLISECOND):
+            return _NOTHING
+        return back
 
 
 @dataclass(frozen=True, slots=True)

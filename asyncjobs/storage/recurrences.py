@@ -87,7 +87,7 @@ class DueReply:
     now_ms: int
     due: list[Due]
     more: bool
-    """There are more than were asked for."""
+    """There may be more behind these."""
     next_ms: int | None
     """When the next one of the others is to be looked at; None: never."""
     claimed: bool
@@ -230,9 +230,10 @@ class RecurringStorage(Protocol):
         """
         ...
 
-    async def due_recurring(self, shard: int, worker: str, limit: int) -> DueReply:
+    async def due_recurring(self, shard: int, worker: str, limit: int, offset: int = 0) -> DueReply:
         """Find up to `limit` recurring jobs whose next time has come, the earliest first.
 
+        The first `offset` of them are passed over: those that a worker can do nothing with stay the earliest.
         Of those, the ones that are orphaned are taken out: they have no next time from then on. After a time
         in which no worker at all has looked (longer than half of `ORPHAN_MS`), none is orphaned for
         `ORPHAN_MS`.

@@ -55,6 +55,8 @@ class Recurring:
         self._declared = {one.id: one for one in declared if shard_for(one.id, storage.shards) == shard}
         self._worker = worker
         self._starting = True
+        self._unreadable = 0
+        """How many of those that are due it has found unreadable since it last began with the earliest."""
         self._told: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
@@ -111,7 +113,10 @@ class Recurring:
 
     async def fire_once(self) -> Looked:
         """Look at what is due on the shard, and fire it."""
-        reply = await self._storage.due_recurring(self._shard, self._worker(), DUE_LIMIT)
+        # The unreadable ones stay due, before all others: looked at alone, they would hold those up.
+        reply = await self._storage.due_recurring(
+            self._shard, self._worker(), DUE_LIMIT, offset=self._unreadable
+        )
         for recurring_id in reply.orphaned:
             logger.warning(
                 "recurring job %s is orphaned: no worker's code declares it any more, and it isn't fired",
@@ -121,6 +126,7 @@ class Recurring:
             logger.error("recurring job %s: its record makes no sense; it isn't fired any more", recurring_id)
         results = [await self._fire(due, reply.now_ms) for due in reply.due]
         known = [result for result in results if result is not None]
+        self._unreadable = self._unreadable + len(results) - len(known) if reply.more else 0
         if reply.next_ms is None:
             wait = BACKSTOP
         else:
@@ -128,7 +134,7 @@ class Recurring:
             wait += 0 if reply.claimed else random.uniform(*STAGGER)
         return Looked(
             fired=known.count(Fired.FIRED),
-            again=bool(known) or (reply.more and not results),
+            again=bool(known) or reply.more,
             wait=min(wait, BACKSTOP * random.uniform(0.8, 1.2)),
         )
 

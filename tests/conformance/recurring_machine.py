@@ -104,6 +104,7 @@ class RecurringMachine(SideBySide):
 
     @rule(
         limit=st.integers(1, 3),
+        offset=st.sampled_from([0, 0, 0, 1, 2]),
         overlap=overlaps,
         most=st.integers(0, 3),
         jitter=st.sampled_from([0, 0, 300]),
@@ -112,11 +113,20 @@ class RecurringMachine(SideBySide):
         again=again,
     )
     def look_and_fire(
-        self, limit: int, overlap: str, most: int, jitter: int, last: bool, stale: int, again: bool
+        self,
+        limit: int,
+        offset: int,
+        overlap: str,
+        most: int,
+        jitter: int,
+        last: bool,
+        stale: int,
+        again: bool,
     ) -> None:
         for shard in range(self.shard_count):
             reply = self.both(
-                lambda storage, shard=shard: storage.due_recurring(shard, f"w{shard}", limit), again=False
+                lambda storage, shard=shard: storage.due_recurring(shard, f"w{shard}", limit, offset),
+                again=False,
             )
             assert isinstance(reply, DueReply)
             for due in reply.due:

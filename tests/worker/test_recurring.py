@@ -16,7 +16,7 @@ from asyncjobs.recurring import RecurringJob
 from asyncjobs.storage.base import ORPHAN_MS, NewRecurring, State, Storage
 from asyncjobs.storage.conformance import MovableClock
 from asyncjobs.storage.redis import RedisStorage
-from asyncjobs.worker.recurring import BACKSTOP, Recurring
+from asyncjobs.worker.recurring import BACKSTOP, DUE_LIMIT, Recurring
 from tests.servers import Server
 from tests.waiting import eventually
 from tests.worker.conftest import StartWorker
@@ -383,6 +383,26 @@ async def test_one_that_can_not_be_read_is_told_of_once_and_holds_up_no_other(
 
     assert caplog.text.count("recurring job newer is due, but") == 1
     assert (await one(still, "newer")).next_at is not None
+
+
+async def test_many_that_can_not_be_read_hold_up_no_other(
+    still: Client, registry: Registry, storage: Storage, clock: MovableClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    @registry.job
+    async def job() -> None: ...
+
+    newer = 2 * DUE_LIMIT
+    for number in range(newer):
+        await storage.put_recurring(
+            NewRecurring(f"newer{number}", b"\xc1", "revision", "timing"), clock() + 1
+        )
+    for number in range(DUE_LIMIT + 1):
+        await still.recurring.put(f"report{number}", "* * * * *", job.call())
+    hand = Hand(storage)
+
+    assert await hand.live(clock, 3) == 3 * (DUE_LIMIT + 1)
+
+    assert caplog.text.count("is due, but") == newer
 
 
 async def test_a_record_that_makes_no_sense_holds_up_no_other(

@@ -201,6 +201,20 @@ class RecurringTests:
             assert [due.id for due in reply.due] == own[:5]
             assert (reply.more, reply.next_ms) == (True, later)
 
+    async def test_a_look_can_pass_over_the_earliest(self, scene: Scene) -> None:
+        names: list[str] = []
+        for number in range(60):
+            if shard_for(name := f"job{number}", scene.storage.shards) == 0:
+                await Recurring(scene, name).put(next_ms=scene.clock() + number)
+                names.append(name)
+        scene.clock.advance(100)
+
+        for offset in (0, 3, len(names) - 2, len(names)):
+            for _ in range(2):
+                reply = await scene.storage.due_recurring(0, "worker", 3, offset)
+                assert [due.id for due in reply.due] == names[offset : offset + 3]
+                assert reply.more is (offset <= 3)
+
     async def test_one_worker_claims_the_next_time(self, nightly: Recurring) -> None:
         await nightly.put()
         first, second = await nightly.scene.worker(), await nightly.scene.worker()

@@ -55,10 +55,10 @@ class MemoryRecurrences:
             _alive(part)
             return part.now(), [_renew(part, *told, starting=starting) for told in declared]
 
-    async def due_recurring(self, shard: int, worker: str, limit: int) -> DueReply:
+    async def due_recurring(self, shard: int, worker: str, limit: int, offset: int = 0) -> DueReply:
         """See `RecurringStorage.due_recurring`."""
         with (part := self._shards[shard]).lock:
-            return _due(part, worker, limit)
+            return _due(part, worker, limit, offset)
 
     async def fire_recurring(self, firing: Firing) -> Fired:
         """See `RecurringStorage.fire_recurring`."""
@@ -169,11 +169,11 @@ def _renew(shard: Shard, recurring_id: str, revision: str, *, starting: bool) ->
     return Renewed.OTHER
 
 
-def _due(shard: Shard, worker: str, limit: int) -> DueReply:
+def _due(shard: Shard, worker: str, limit: int, offset: int) -> DueReply:
     _alive(shard)
     now = shard.now()
     reply = DueReply(now, [], False, None, False, [], [])
-    ids = list(islice(shard.recurring.looks.up_to(now), limit))
+    ids = list(islice(shard.recurring.looks.up_to(now), offset, offset + limit))
     for recurring_id in ids:
         recurring = shard.recurring.jobs[recurring_id]
         if _is_orphaned(shard, recurring):

@@ -64,10 +64,10 @@ class RedisRecurrences:
         now, codes = await part.run(scripts.RECURRING_RENEW, part.now(), *args)
         return now, [_RENEWED[code] for code in codes.decode()]
 
-    async def due_recurring(self, shard: int, worker: str, limit: int) -> DueReply:
+    async def due_recurring(self, shard: int, worker: str, limit: int, offset: int = 0) -> DueReply:
         """See `RecurringStorage.due_recurring`."""
         part = self._shards[shard]
-        reply = await part.run(scripts.RECURRING_DUE, part.now(), worker, limit)
+        reply = await part.run(scripts.RECURRING_DUE, part.now(), worker, limit, offset)
         now, more, next_, claimed, orphaned, broken, flat = reply
         due = [
             Due(

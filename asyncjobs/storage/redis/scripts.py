@@ -162,7 +162,7 @@ WORKERS = Script("workers")
 STATS = Script("stats", "now")
 RECURRING_PUT = Script("recurring_put", "now", "id", "definition", "revision", "timing", "declared", "next")
 RECURRING_RENEW = Script("recurring_renew", "now", "starting", "rest")
-RECURRING_DUE = Script("recurring_due", "now", "worker", "limit")
+RECURRING_DUE = Script("recurring_due", "now", "worker", "limit", "offset")
 RECURRING_FIRE = Script(
     "recurring_fire",
     *("now", "id", "revision", "expected", "next", "last", "missed", "passed", "overlap", "rest"),

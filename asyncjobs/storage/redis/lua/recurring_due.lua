@@ -1,8 +1,8 @@
 -- recurring_due: finds recurring jobs whose time has come; those that are orphaned lose theirs.
--- KEYS: t. ARGV: now, worker, limit.
+-- KEYS: t. ARGV: now, worker, limit, offset (so many that have come are passed over).
 -- Reply: {now, 1 if there are more, when the next of the others is to be looked at or "", 1 if that is this worker's,
 --   {ids found orphaned}, {ids whose record can't be read}, {id, definition, revision, next, 1 if it waits, of each that is due}}.
--- Cost: O(limit), O(log n) each.
+-- Cost: O(limit), O(log n) each; O(offset).
 -- Begins with a removing command, which a full Redis allows, so that all that follows is allowed too.
 -- @include now
 -- @include recurring_alive
@@ -12,7 +12,7 @@ local call = redis.call
 call('HDEL', K.meta, '-')
 local hold = recurring_alive()
 local due, orphaned, broken = {}, {}, {}
-local ids = call('ZRANGEBYSCORE', K.recurring_next, '-inf', now, 'LIMIT', 0, A.limit)
+local ids = call('ZRANGEBYSCORE', K.recurring_next, '-inf', now, 'LIMIT', A.offset, A.limit)
 for _, id in ipairs(ids) do
   local facts = K.recurring_facts(id)
   local row = redis.pcall('HMGET', facts, R.revision, R.next, R.declared, R.orphaned, R.seen, R.waiting)
