@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
@@ -64,8 +64,8 @@ class BatchBuilder:
         return self.batch_id
 
     def __len__(self) -> int:
-        """How many jobs are in it by now, those of nested batches included."""
-        return len(self._root._jobs)
+        """How many jobs are in it by now, those of batches nested in it included."""
+        return len(self._jobs)
 
     def __bool__(self) -> bool:
         return True
@@ -168,22 +168,31 @@ class NestedBatchBuilder(BatchBuilder):
         if isinstance(outer, NestedBatchBuilder):
             outer._inner.append(self)
 
+    def __len__(self) -> int:
+        """How many jobs are in it by now, those of batches nested in it included."""
+        ids = {builder.batch_id for builder in self._all()}
+        return sum(job.batch in ids for job in self._root._jobs)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        left_out = self._end()
+        left_out: set[str] = set()
+        for builder in self._all():
+            builder._open = False
+            left_out.add(builder.batch_id)
         if exc_type is not None:
             root = self._root
             root._jobs = [job for job in root._jobs if job.batch not in left_out]
             root._nested = [batch for batch in root._nested if batch.id not in left_out]
 
-    def _end(self) -> set[str]:
-        """Let nothing be added any more, here or in what is nested in it; the ids of all these batches."""
-        self._open = False
-        return {self.batch_id}.union(*(inner._end() for inner in self._inner))
+    def _all(self) -> Iterator[NestedBatchBuilder]:
+        """It, and all that are nested in it."""
+        yield self
+        for inner in self._inner:
+            yield from inner._all()
 
 
 class RootBatchBuilder(BatchBuilder):
