@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
@@ -42,7 +42,9 @@ class BatchBuilder:
     `output` passed on, inside the same batch.
     """
 
-    def __init__(self, control: Control, name: str, shard: int, parent: str = "") -> None:
+    def __init__(
+        self, control: Control, name: str, shard: int, parent: str = "", around: Collection[str] = ()
+    ) -> None:
         if len(name) > MAX_NAME:
             raise OptionError(f"a batch's name has at most {MAX_NAME} characters, not {len(name)}")
         self.batch_id = new_id(shard)
@@ -50,6 +52,7 @@ class BatchBuilder:
         self._control = control
         self._shard = shard
         self._parent = parent
+        self._within = frozenset((self.batch_id, *around))
         self._jobs: list[NewJob] = []
         self._open = True
         self._root: BatchBuilder = self
@@ -128,9 +131,12 @@ class BatchBuilder:
     def continue_with(
         self, parents: Continuable | Sequence[Continuable], what: Any, /, *args: Any, **kwargs: Any
     ) -> Job[Any]:
-        """Add a job that runs after others, of this batch or not. See `Client.continue_with`."""
+        """Add a job that runs after others, of this batch or not. See `Client.continue_with`.
+
+        Not after this batch or one that it is in, as these wait for the job: that is an `OptionError`.
+        """
         call, rules = continuation_of(what, args, kwargs)
-        return self._add(call, parents=parents_of(parents, call, **rules))
+        return self._add(call, parents=parents_of(parents, call, **rules, within=self._within))
 
     def batch(self, name: str = "") -> NestedBatchBuilder:
         """A batch that is a member of this one: `with batch.batch("thumbnails") as inner: …`."""
@@ -161,7 +167,7 @@ class NestedBatchBuilder(BatchBuilder):
     """
 
     def __init__(self, outer: BatchBuilder, name: str) -> None:
-        super().__init__(outer._control, name, outer._shard, outer.batch_id)
+        super().__init__(outer._control, name, outer._shard, outer.batch_id, outer._within)
         self._root = outer._root
         self._inner: list[NestedBatchBuilder] = []
         self._root._nested.append(NewBatch(self.batch_id, name, outer.batch_id))
