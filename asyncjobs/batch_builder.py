@@ -55,6 +55,7 @@ class BatchBuilder:
         self._within = frozenset((self.batch_id, *around))
         self._jobs: list[NewJob] = []
         self._open = True
+        self._committed = False
         self._root: BatchBuilder = self
         self._nested: list[NewBatch] = []
 
@@ -65,6 +66,11 @@ class BatchBuilder:
     def id(self) -> str:
         """Its id, for `Client.get_batch`."""
         return self.batch_id
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether it has appeared: from then on the client can continue it, and find it."""
+        return self._committed
 
     def __len__(self) -> int:
         """How many jobs are in it by now, those of batches nested in it included."""
@@ -136,7 +142,7 @@ class BatchBuilder:
         Not after this batch or one that it is in, as these wait for the job: that is an `OptionError`.
         """
         call, rules = continuation_of(what, args, kwargs)
-        return self._add(call, parents=parents_of(parents, call, **rules, within=self._within))
+        return self._add(call, parents=parents_of(parents, call, **rules, within=self._within, later=True))
 
     def batch(self, name: str = "") -> NestedBatchBuilder:
         """A batch that is a member of this one: `with batch.batch("thumbnails") as inner: …`."""
@@ -170,9 +176,15 @@ class NestedBatchBuilder(BatchBuilder):
         super().__init__(outer._control, name, outer._shard, outer.batch_id, outer._within)
         self._root = outer._root
         self._inner: list[NestedBatchBuilder] = []
+        self._left_out = False
         self._root._nested.append(NewBatch(self.batch_id, name, outer.batch_id))
         if isinstance(outer, NestedBatchBuilder):
             outer._inner.append(self)
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether it has appeared, with the batch around it."""
+        return self._root._committed and not self._left_out
 
     def __len__(self) -> int:
         """How many jobs are in it by now, those of batches nested in it included."""
@@ -188,6 +200,7 @@ class NestedBatchBuilder(BatchBuilder):
         left_out: set[str] = set()
         for builder in self._all():
             builder._open = False
+            builder._left_out |= exc_type is not None
             left_out.add(builder.batch_id)
         if exc_type is not None:
             root = self._root
@@ -239,6 +252,7 @@ class RootBatchBuilder(BatchBuilder):
 
         await send_in_chunks(self._jobs, CHUNK, CHUNKS_UNDER_WAY, create)
         self._check(await storage.commit_batch(self.batch_id))
+        self._committed = True
         # From here on any worker does the rest, if this client can't.
         with contextlib.suppress(StorageError):
             for _ in range(0, len(self._jobs) + len(batches), FOLLOW_LIMIT):

@@ -31,6 +31,16 @@ class BatchLike(Protocol):
 
 
 @runtime_checkable
+class BatchInTheMaking(BatchLike, Protocol):
+    """A batch that is being built, or was."""
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether it has appeared."""
+        ...
+
+
+@runtime_checkable
 class JobHolder(Protocol):
     """A job for code that isn't async."""
 
@@ -51,10 +61,12 @@ def parents_of(
     on_parent_failed: OnParentFailed = "wait",
     *,
     within: Collection[str] = (),
+    later: bool = False,
 ) -> tuple[Parent, ...]:
     """The parents of a continuation. Raises `OptionError`.
 
     `within`: the batches that it is going to be a member of, as far as they are known.
+    `later`: it isn't sent yet, so batches that aren't either may still be there before it.
     """
     if on not in tuple(On):
         raise OptionError(f"on is {on!r}: give 'succeeded', 'failed' or 'finished'")
@@ -90,6 +102,11 @@ def parents_of(
                 raise OptionError(
                     f"a job in batch {parent.batch_id} can't wait for that batch, which waits for all that is"
                     " in it: continue it from outside, with client.continue_with, once it is committed"
+                )
+            if not later and isinstance(parent, BatchInTheMaking) and not parent.is_committed:
+                raise OptionError(
+                    f"batch {parent.batch_id} isn't committed: continue it when its block has ended well (if"
+                    " it is nested, the outermost one), or after commit()"
                 )
             parents[True, parent.batch_id] = Parent(parent.batch_id, On(on), batch=True, cancel=cancel)
         else:
