@@ -188,7 +188,11 @@ class Batch:
     def batch(self, name: str = "") -> RootBatchBuilder:
         """A batch that becomes a member of this one when its block ends: `async with outer.batch() as …`."""
         shard = shard_of(self.batch_id, self._control.storage.shards)
-        return RootBatchBuilder(self._control, name, shard, self.batch_id)
+        return RootBatchBuilder(self._control, name, shard, self.batch_id, self._within())
+
+    def _within(self) -> set[str]:
+        """The batches that what is added to it is going to be in, as far as they are known."""
+        return {self.batch_id, self._record.parent} - {""}
 
 
 def _not_found(batch_id: str) -> BatchNotFound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
@@ -42,7 +42,9 @@ class BatchBuilder:
     `output` passed on, inside the same batch.
     """
 
-    def __init__(self, control: Control, name: str, shard: int, parent: str = "") -> None:
+    def __init__(
+        self, control: Control, name: str, shard: int, parent: str = "", around: Collection[str] = ()
+    ) -> None:
         if len(name) > MAX_NAME:
             raise OptionError(f"a batch's name has at most {MAX_NAME} characters, not {len(name)}")
         self.batch_id = new_id(shard)
@@ -50,8 +52,10 @@ class BatchBuilder:
         self._control = control
         self._shard = shard
         self._parent = parent
+        self._within = frozenset((self.batch_id, *around))
         self._jobs: list[NewJob] = []
         self._open = True
+        self._committed = False
         self._root: BatchBuilder = self
         self._nested: list[NewBatch] = []
 
@@ -63,9 +67,14 @@ class BatchBuilder:
         """Its id, for `Client.get_batch`."""
         return self.batch_id
 
+    @property
+    def is_committed(self) -> bool:
+        """Whether it has appeared: from then on the client can continue it, and find it."""
+        return self._committed
+
     def __len__(self) -> int:
-        """How many jobs are in it by now, those of nested batches included."""
-        return len(self._root._jobs)
+        """How many jobs are in it by now, those of batches nested in it included."""
+        return len(self._jobs)
 
     def __bool__(self) -> bool:
         return True
@@ -128,9 +137,12 @@ class BatchBuilder:
     def continue_with(
         self, parents: Continuable | Sequence[Continuable], what: Any, /, *args: Any, **kwargs: Any
     ) -> Job[Any]:
-        """Add a job that runs after others, of this batch or not. See `Client.continue_with`."""
+        """Add a job that runs after others, of this batch or not. See `Client.continue_with`.
+
+        Not after this batch or one that it is in, as these wait for the job: that is an `OptionError`.
+        """
         call, rules = continuation_of(what, args, kwargs)
-        return self._add(call, parents=parents_of(parents, call, **rules))
+        return self._add(call, parents=parents_of(parents, call, **rules, within=self._within, later=True))
 
     def batch(self, name: str = "") -> NestedBatchBuilder:
         """A batch that is a member of this one: `with batch.batch("thumbnails") as inner: …`."""
@@ -161,12 +173,23 @@ class NestedBatchBuilder(BatchBuilder):
     """
 
     def __init__(self, outer: BatchBuilder, name: str) -> None:
-        super().__init__(outer._control, name, outer._shard, outer.batch_id)
+        super().__init__(outer._control, name, outer._shard, outer.batch_id, outer._within)
         self._root = outer._root
         self._inner: list[NestedBatchBuilder] = []
+        self._left_out = False
         self._root._nested.append(NewBatch(self.batch_id, name, outer.batch_id))
         if isinstance(outer, NestedBatchBuilder):
             outer._inner.append(self)
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether it has appeared, with the batch around it."""
+        return self._root._committed and not self._left_out
+
+    def __len__(self) -> int:
+        """How many jobs are in it by now, those of batches nested in it included."""
+        ids = {builder.batch_id for builder in self._all()}
+        return sum(job.batch in ids for job in self._root._jobs)
 
     def __enter__(self) -> Self:
         return self
@@ -174,16 +197,21 @@ class NestedBatchBuilder(BatchBuilder):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        left_out = self._end()
+        left_out: set[str] = set()
+        for builder in self._all():
+            builder._open = False
+            builder._left_out |= exc_type is not None
+            left_out.add(builder.batch_id)
         if exc_type is not None:
             root = self._root
             root._jobs = [job for job in root._jobs if job.batch not in left_out]
             root._nested = [batch for batch in root._nested if batch.id not in left_out]
 
-    def _end(self) -> set[str]:
-        """Let nothing be added any more, here or in what is nested in it; the ids of all these batches."""
-        self._open = False
-        return {self.batch_id}.union(*(inner._end() for inner in self._inner))
+    def _all(self) -> Iterator[NestedBatchBuilder]:
+        """It, and all that are nested in it."""
+        yield self
+        for inner in self._inner:
+            yield from inner._all()
 
 
 class RootBatchBuilder(BatchBuilder):
@@ -227,6 +255,7 @@ class RootBatchBuilder(BatchBuilder):
 
         await send_in_chunks(self._jobs, CHUNK, CHUNKS_UNDER_WAY, create)
         self._check(await storage.commit_batch(self.batch_id))
+        self._committed = True
         # From here on any worker does the rest, if this client can't.
         with contextlib.suppress(StorageError):
             for _ in range(0, len(self._jobs) + len(batches), FOLLOW_LIMIT):

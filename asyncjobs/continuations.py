@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 from asyncjobs.creation import call_of, check_call
@@ -31,6 +31,16 @@ class BatchLike(Protocol):
 
 
 @runtime_checkable
+class BatchInTheMaking(BatchLike, Protocol):
+    """A batch that is being built, or was."""
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether it has appeared."""
+        ...
+
+
+@runtime_checkable
 class JobHolder(Protocol):
     """A job for code that isn't async."""
 
@@ -49,8 +59,15 @@ def parents_of(
     call: Call[Any],
     on: OnEnd = "succeeded",
     on_parent_failed: OnParentFailed = "wait",
+    *,
+    within: Collection[str] = (),
+    later: bool = False,
 ) -> tuple[Parent, ...]:
-    """The parents of a continuation. Raises `OptionError`."""
+    """The parents of a continuation. Raises `OptionError`.
+
+    `within`: the batches that it is going to be a member of, as far as they are known.
+    `later`: it isn't sent yet, so batches that aren't either may still be there before it.
+    """
     if on not in tuple(On):
         raise OptionError(f"on is {on!r}: give 'succeeded', 'failed' or 'finished'")
     if on_parent_failed not in ("wait", "cancel"):
@@ -81,6 +98,16 @@ def parents_of(
                 raise OptionError(f"{job.name} has keep_result=False, so there is no output of it to take")
             parents[False, job.id] = Parent(job.id, On(on), output=takes, cancel=cancel)
         elif isinstance(parent, BatchLike):
+            if parent.batch_id in within:
+                raise OptionError(
+                    f"a job in batch {parent.batch_id} can't wait for that batch, which waits for all that is"
+                    " in it: continue it from outside, with client.continue_with, once it is committed"
+                )
+            if not later and isinstance(parent, BatchInTheMaking) and not parent.is_committed:
+                raise OptionError(
+                    f"batch {parent.batch_id} isn't committed: continue it when its block has ended well (if"
+                    " it is nested, the outermost one), or after commit()"
+                )
             parents[True, parent.batch_id] = Parent(parent.batch_id, On(on), batch=True, cancel=cancel)
         else:
             raise OptionError(f"{parent!r} can't be continued: give a job or a batch, or a list of them")

@@ -90,7 +90,7 @@ def check_created(jobs: Sequence[NewJob], codes: Sequence[Created]) -> None:
             parents = ", ".join(f"{'batch' if parent.batch else 'job'} {parent.id}" for parent in job.parents)
             raise ParentGone(
                 f"{job.name} can't continue {parents}: it was never created, was deleted, or is past its"
-                " retention"
+                " retention; what is in a batch is created when that is committed"
             )
         if code is Created.BATCH_GONE:
             raise BatchNotFound(f"batch {job.batch} isn't there: never committed, or past its retention")

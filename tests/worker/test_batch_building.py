@@ -174,6 +174,22 @@ async def test_one_whose_nested_block_raised_may_go_on_without_it(
     assert sorted(steps.ran) == ["after", "before"]
 
 
+async def test_each_knows_how_many_jobs_are_in_it(client: Client, steps: Steps) -> None:
+    async with client.batch() as outer:
+        outer.enqueue(steps.step, "outer")
+        with outer.batch() as middle:
+            assert len(middle) == 0
+            middle.enqueue_many(steps.step.call("middle") for _ in range(2))
+            with middle.batch() as inner:
+                inner.enqueue(steps.step, "inner")
+        with outer.batch() as empty:
+            pass
+        with pytest.raises(ZeroDivisionError), outer.batch() as left_out:  # noqa: PT012 - as above
+            left_out.enqueue(steps.step, "never")
+            raise ZeroDivisionError
+        assert [len(batch) for batch in (outer, middle, inner, empty, left_out)] == [4, 3, 1, 0, 0]
+
+
 async def test_one_nested_in_a_stored_one(client: Client, steps: Steps, start_worker: StartWorker) -> None:
     async with client.batch() as outer:
         outer.enqueue(steps.gated, "outer")
