@@ -10,6 +10,7 @@ import pytest
 from asyncjobs.ids import new_id
 from asyncjobs.storage.base import (
     FOLLOW_LIMIT,
+    NEST_LIMIT,
     STAGING_MS,
     BatchState,
     Created,
@@ -335,3 +336,24 @@ class FollowingUpTests:
             await scene.run(outcome, "parents", scene.elsewhere)
         else:
             await end(scene, job_id, None)
+
+    # -- batches in one another --
+
+    async def test_batches_are_nested_so_deep_and_no_deeper(self, scene: Scene) -> None:
+        nested = [NewBatch(scene.new_id())]
+        for _ in range(NEST_LIMIT):
+            nested.append(NewBatch(scene.new_id(), parent=nested[-1].id))
+        assert await scene.storage.open_batches(nested) is Opened.DONE
+        too_deep = NewBatch(scene.new_id(), parent=nested[-1].id)
+        assert await scene.storage.open_batches([too_deep]) is Opened.TOO_DEEP
+        assert await scene.storage.get_batch(too_deep.id) is None
+        job = await scene.create(batch=nested[-1].id)
+        await scene.storage.commit_batch(nested[0].id)
+        await scene.carry_on()
+
+        await scene.run(Outcome.SUCCEEDED, "default")
+        await scene.carry_on()
+        assert await scene.batch_state(nested[0].id) is BatchState.SUCCEEDED
+
+        assert await scene.storage.requeue(job, "request1") is Requeued.REQUEUED
+        assert await scene.batch_state(nested[0].id) is BatchState.OPEN
