@@ -149,7 +149,7 @@ RECURRING_FIELDS = {
     "last": "l",  # the last occurrence fired, ms
     "fired_at": "b",  # when its last job was made, ms
     "job": "j",  # that job
-    "open": "e",  # ids of its last jobs, with spaces between; those that have ended leave when it's looked at
+    "open": "e",  # ids of its last jobs, with spaces between; those that have ended leave now and then
     "fired": "f",  # counts of occurrences
     "missed": "m",
     "skipped": "k",
