@@ -24,7 +24,10 @@ The rest is for what it protects to come to an end, and for clocks that don't ru
 RETRY_DELAY = 0.1
 """Seconds between two tries to renew while the storage can't be reached."""
 LONGEST_WAIT = 60.0
-"""Seconds after which a lock is tried again though no word of its release came: that may have been lost."""
+"""Seconds after which a lock is tried again though no word of its release came: that may have been lost.
+
+Well below `storage.locks.WAITER_MS`, after which it would lose its place.
+"""
 LATE = 0.5
 """Seconds by which the word that nobody released a lock may be late: then the connection is to blame."""
 
@@ -69,7 +72,10 @@ class LockHold:
         return self.held
 
     async def wait(self) -> None:
-        """After `acquire` was refused, wait until it is worth another try. Raises `StorageError`."""
+        """After `acquire` was refused, wait until it is worth another try. Raises `StorageError`.
+
+        Others may have been told as well: it may be refused again, and keeps its place then.
+        """
         shard = shard_for(self.name, self._storage.shards)
         seconds = min(self._left, LONGEST_WAIT)
         with contextlib.suppress(TimeoutError):

@@ -126,8 +126,9 @@ class RecurringJobs:
 
         `schedule`: a cron expression (see `Cron`) or an interval (a `timedelta`). The options are those of
         `RecurringOptions`. One that is there is replaced; its next time stays if its schedule does, and a
-        paused one stays paused. Raises `OptionError`, and `JobStateError` if one of that id is declared in
-        the code of workers.
+        paused one stays paused. Raises `OptionError`, also for one that has no occurrence before its end any
+        more unless the very same was put before, and `JobStateError` if one of that id is declared in the
+        code of workers.
         """
         if not isinstance(cast(object, call), Call):
             raise OptionError(f"{call!r} isn't a call: give what `.call(…)` of a job returns")
@@ -137,9 +138,16 @@ class RecurringJobs:
             )
         recurrence = recurrence_of(recurring_id, call, checked_options(schedule, **options))
         now = await self._client.storage.time_ms(shard_for(recurring_id, self._client.storage.shards))
-        put = await self._client.storage.put_recurring(
-            recurrence.new(declared=False), recurrence.next_after(now)
-        )
+        new, next_ms = recurrence.new(declared=False), recurrence.next_after(now)
+        if next_ms is None:
+            known = await self._client.storage.get_recurring(recurring_id)
+            # A program may put the same at each of its starts, and its end passes some time.
+            if known is None or known.revision != new.revision:
+                raise OptionError(
+                    f"{recurrence.schedule} doesn't occur any more before the end"
+                    f" ({_time(recurrence.end_ms)}): give a later end, or none"
+                )
+        put = await self._client.storage.put_recurring(new, next_ms)
         if put is Put.TAKEN:
             raise _declared(recurring_id, "give another id, or change it in the code")
         return RecurringJob.of(await self._read(recurring_id))

@@ -116,6 +116,20 @@ async def test_one_that_was_acquired_too_late_is_not_relied_on(storage: Unreliab
     await eventually(hold.acquire)
 
 
+async def test_one_that_died_as_it_waited_keeps_nobody_else_waiting(storage: UnreliableStorage) -> None:
+    holder, dead, living = (LockHold(storage, "ledger", 86_400_000, lambda: None) for _ in range(3))
+    assert await holder.acquire()
+    assert not await dead.acquire()
+    came = system_clock()
+    await eventually(lambda: system_clock() > came)
+    assert not await living.acquire()
+    waiting = asyncio.create_task(living.wait())
+    await asyncio.sleep(0)
+    await holder.release()
+    await asyncio.wait_for(waiting, 10)
+    assert await living.acquire()
+
+
 async def test_a_release_is_told_at_once_to_the_one_that_waits(storage: UnreliableStorage) -> None:
     holder = LockHold(storage, "ledger", 60_000, lambda: None)
     waiter = LockHold(storage, "ledger", 60_000, lambda: None)

@@ -346,11 +346,38 @@ async def test_one_that_is_put_can_be_seen(client: Client) -> None:
 async def test_they_are_listed(client: Client) -> None:
     await client.recurring.put("later", timedelta(hours=1), backup.call())
     await client.recurring.put("soon", Every(60), backup.call())
-    await client.recurring.put("over", "@daily", backup.call(), end=datetime(2026, 1, 1, tzinfo=UTC))
+    await client.recurring.put("never", "@daily", backup.call())
+    await client.recurring.pause("never")
 
-    assert [one.id for one in await client.recurring.list()] == ["soon", "later", "over"]
+    assert [one.id for one in await client.recurring.list()] == ["soon", "later", "never"]
     assert [one.id for one in await client.recurring.list(offset=1, limit=1)] == ["later"]
     assert await client.recurring.count() == 3
+
+
+async def test_one_that_would_never_occur_is_refused(client: Client, clock: MovableClock) -> None:
+    for schedule, end in (
+        ("@daily", datetime(2026, 1, 1, tzinfo=UTC)),
+        (timedelta(hours=1), to_datetime(clock() - 1)),
+        # It is still to come, but the first occurrence is later.
+        ("@daily", to_datetime(clock() + MINUTE)),
+    ):
+        with pytest.raises(OptionError, match="doesn't occur any more before the end"):
+            await client.recurring.put("over", schedule, backup.call(), end=end)
+    assert await client.recurring.count() == 0
+
+
+async def test_a_program_may_put_the_same_when_its_end_has_passed(
+    client: Client, clock: MovableClock
+) -> None:
+    end = to_datetime(clock() + 60 * MINUTE)
+    first = await client.recurring.put("once", "* * * * *", backup.call(), end=end)
+    clock.advance(61 * MINUTE)
+
+    assert await client.recurring.put("once", "* * * * *", backup.call(), end=end) == first
+    with pytest.raises(OptionError, match="give a later end"):
+        await client.recurring.put("once", "* * * * *", backup.call("disks"), end=end)
+    # What code declares stays right, whenever it is imported.
+    Registry().recurring("@daily", end=datetime(2020, 1, 1, tzinfo=UTC))(lambda: None)
 
 
 async def test_putting_again_replaces_all_but_the_next_time(client: Client, clock: MovableClock) -> None:

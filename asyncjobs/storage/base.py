@@ -31,7 +31,15 @@ from asyncjobs.storage.batches import (
     Opened,
 )
 from asyncjobs.storage.dependencies import Follow, On, Parent
-from asyncjobs.storage.locks import LockRecord, LockReply, LockStorage
+from asyncjobs.storage.locks import (
+    DROP_LIMIT,
+    TOLD_LIMIT,
+    TOLD_MS,
+    WAITER_MS,
+    LockRecord,
+    LockReply,
+    LockStorage,
+)
 from asyncjobs.storage.records import (
     HistoryEntry,
     JobRecord,
@@ -93,6 +101,7 @@ from asyncjobs.storage.transitions import (
 __all__ = [
     "ALIVE_MS",
     "BATCH_RETENTION_MS",
+    "DROP_LIMIT",
     "FINAL_STATES",
     "FOLLOW_LIMIT",
     "HISTORY_LIMIT",
@@ -107,7 +116,10 @@ __all__ = [
     "STAGING_MS",
     "STUB_MS",
     "SWEEP_LIMIT",
+    "TOLD_LIMIT",
+    "TOLD_MS",
     "TRIM_LOOK",
+    "WAITER_MS",
     "WAIT_MS",
     "BatchRecord",
     "BatchState",

@@ -5,6 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+TOLD_LIMIT = 8
+"""Waiting ones that are told when a lock is released: some of them may have died."""
+
+WAITER_MS = 90_000
+"""A waiting one that hasn't tried again for so long doesn't wait any more."""
+
+TOLD_MS = 5_000
+"""The same, of one that was told of the release."""
+
+DROP_LIMIT = 100
+"""Of those that don't wait any more, so many are forgotten at a time."""
+
 
 @dataclass(slots=True)
 class LockReply:
@@ -47,11 +59,12 @@ class LockStorage(Protocol):
 
         Its holder is answered with its number once more, and has `ttl_ms` from now on.
 
-        If another holds it and an `inbox` is given, the token waits there: the longest waiting one is told
-        when the lock is released (`Storage.receive` on the lock's shard gives the token), and may try again.
-        It isn't told if the holder dies, so it has to try again anyway when the time left has passed; it
-        keeps its place until it acquires the lock, is told, or withdraws. One that has died is told in vain,
-        which costs the others no more than that time.
+        If another holds it and an `inbox` is given, the token waits there: the `TOLD_LIMIT` longest waiting
+        ones are told when the lock is released (`Storage.receive` on the lock's shard gives the token), and
+        may try again; who comes first gets it. None is told if the holder dies, so all have to try again
+        anyway when the time left has passed. Each keeps its place until it acquires the lock, withdraws, or
+        hasn't tried again for `WAITER_MS`, or for `TOLD_MS` after it was told: so those that have died are
+        forgotten.
         """
         ...
 
@@ -60,11 +73,10 @@ class LockStorage(Protocol):
         ...
 
     async def release_lock(self, name: str, token: str, inbox: str = "") -> None:
-        """Let go of the lock if it is this holder's, and tell the longest waiting one.
+        """Let go of the lock if it is this holder's, and tell the longest waiting ones.
 
-        A token that waits (`inbox` as when it came) waits no longer; if it was told and the lock is still
-        free, the next one is told in its place. Sent again, it may tell one more in vain, who tries and waits
-        again.
+        A token that waits (`inbox` as when it came) waits no longer; if the lock is free, the others are told
+        as well. Sent again, it may tell some in vain, who try and wait again.
         """
         ...
 

@@ -25,8 +25,8 @@ ALIVE_MS = 10_000
 WAIT_MS = 500
 """How often a recurring job that waits for its last one to end is looked at."""
 
-OPEN_LIMIT = 10
-"""Of a recurring job's jobs, so many are looked at to say whether one still runs; the latest."""
+OPEN_LIMIT = 100
+"""Of a recurring job's jobs that haven't ended, so many are known to say whether one runs: the latest."""
 
 
 @dataclass(slots=True)

@@ -117,6 +117,32 @@ async def test_when_its_holder_stops_another_takes_over_at_once(
     assert_never_two(ledger)
 
 
+async def test_one_that_was_killed_on_standby_keeps_nobody_else_waiting(
+    redis_url: str, start_worker: WorkerFactory, ledger: Ledger
+) -> None:
+    async with Client(redis_url) as client:
+        holder = start_worker(redis_url, app=APP, lease=3)
+        await begun(ledger)
+        dead = start_worker(redis_url, app=APP, lease=3)
+        await on_standby(client, 1)
+        dead.kill()
+        living = start_worker(redis_url, app=APP, lease=3)
+
+        async def both_wait() -> bool:
+            lock = await client.storage.get_lock(standing.standing.lock)
+            return lock is not None and lock.waiting == 2
+
+        await eventually(both_wait, 30)
+
+        assert holder.stop() == 0
+
+        begin = await begun(ledger, 2)
+        (end,) = [line for line in told(ledger) if line.event == "stop"]
+        assert (end.pid, begin.pid) == (holder.pid, living.pid)
+        assert begin.at - end.at < TTL / 2, "it was told, though the one before it is dead"
+    assert_never_two(ledger)
+
+
 async def test_a_holder_that_stood_still_past_the_ttl_is_cancelled_when_it_goes_on(
     redis_url: str, start_worker: WorkerFactory, ledger: Ledger
 ) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from asyncjobs.ids import shard_for
-from asyncjobs.storage.base import LockRecord, LockReply
+from asyncjobs.storage.base import TOLD_LIMIT, TOLD_MS, WAITER_MS, LockRecord, LockReply
 from asyncjobs.storage.conformance.scene import BRIEFLY, SOON, Scene
 
 TTL_MS = 10_000
@@ -15,6 +15,12 @@ TTL_MS = 10_000
 async def _acquire(scene: Scene, token: str, name: str = "ledger", inbox: str = "") -> int:
     """Try to get a lock; the fencing number, or 0."""
     return (await scene.storage.acquire_lock(name, token, TTL_MS, inbox)).number
+
+
+async def _waiting(scene: Scene, name: str = "ledger") -> int:
+    record = await scene.storage.get_lock(name)
+    assert record is not None
+    return record.waiting
 
 
 async def _told(scene: Scene, inbox: str, timeout: float = SOON, name: str = "ledger") -> list[str]:
@@ -126,24 +132,59 @@ class LockTests:
         assert await _told(scene, "inbox") == ["two"]
         assert await _acquire(scene, "two", inbox="inbox") > 0
 
-    async def test_they_are_told_one_by_one_in_the_order_in_which_they_came(self, scene: Scene) -> None:
+    async def test_they_are_told_together_and_keep_their_places(self, scene: Scene) -> None:
         await _acquire(scene, "one")
         for token in ("d", "c", "b"):
+            await _acquire(scene, token, inbox=token)
+            scene.clock.advance(1)
+
+        await scene.storage.release_lock("ledger", "one")
+
+        for token in ("d", "c", "b"):
+            assert await _told(scene, token) == [token]
+        assert await _acquire(scene, "c", inbox="c") > 0
+        scene.clock.advance(1)
+        for token in ("b", "d"):
+            assert await _acquire(scene, token, inbox=token) == 0
+        assert await _waiting(scene) == 2
+        await scene.storage.release_lock("ledger", "c")
+        assert await _told(scene, "d") == ["d"]
+        assert await _told(scene, "b") == ["b"]
+        assert await _told(scene, "c", BRIEFLY) == []
+
+    async def test_the_first_several_are_told_in_the_order_in_which_they_came(self, scene: Scene) -> None:
+        await _acquire(scene, "one")
+        tokens = [f"token {number}" for number in range(TOLD_LIMIT + 2)]
+        for token in reversed(tokens):
             await _acquire(scene, token, inbox="inbox")
             scene.clock.advance(1)
-            await _acquire(scene, "d", inbox="inbox")
-        record = await scene.storage.get_lock("ledger")
-        assert record is not None
-        assert record.waiting == 3
+        tokens.reverse()
+        # Asking again doesn't cost the first one its place.
+        await _acquire(scene, tokens[0], inbox="inbox")
+        assert await _waiting(scene) == TOLD_LIMIT + 2
 
-        holder = "one"
-        for token in ("d", "c", "b"):
-            await scene.storage.release_lock("ledger", holder)
-            assert await _told(scene, "inbox") == [token]
-            assert await _acquire(scene, token, inbox="inbox") > 0
-            holder = token
-        await scene.storage.release_lock("ledger", holder)
-        assert await _told(scene, "inbox", BRIEFLY) == []
+        await scene.storage.release_lock("ledger", "one")
+        assert await _told(scene, "inbox") == tokens[:TOLD_LIMIT]
+
+        # The others' turn comes when the first have died.
+        await _acquire(scene, "one")
+        scene.clock.advance(TOLD_MS)
+        assert await _waiting(scene) == 2
+        await scene.storage.release_lock("ledger", "one")
+        assert await _told(scene, "inbox") == tokens[TOLD_LIMIT:]
+
+    async def test_one_that_does_not_try_again_waits_no_longer(self, scene: Scene) -> None:
+        await scene.storage.acquire_lock("ledger", "one", 10 * WAITER_MS)
+        await _acquire(scene, "dead", inbox="dead")
+        for _ in range(3):
+            await _acquire(scene, "living", inbox="living")
+            scene.clock.advance(WAITER_MS - 1)
+        assert await _waiting(scene) == 1
+
+        await scene.storage.release_lock("ledger", "one")
+
+        assert await _told(scene, "living") == ["living"]
+        assert await _told(scene, "dead", BRIEFLY) == []
 
     async def test_one_that_waits_may_acquire_it_when_its_holder_died_and_is_not_told_later(
         self, scene: Scene
@@ -169,12 +210,13 @@ class LockTests:
 
         assert await _told(scene, "second") == ["three"]
 
-    async def test_one_that_withdraws_after_it_was_told_hands_the_word_on(self, scene: Scene) -> None:
+    async def test_one_that_withdraws_from_a_free_lock_hands_the_word_on(self, scene: Scene) -> None:
         await _acquire(scene, "one")
         await _acquire(scene, "two", inbox="first")
         scene.clock.advance(1)
         await _acquire(scene, "three", inbox="second")
         await scene.storage.release_lock("ledger", "one")
+        assert await _told(scene, "second") == ["three"]
 
         await scene.storage.release_lock("ledger", "two", "first")
 

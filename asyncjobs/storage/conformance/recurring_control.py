@@ -121,7 +121,26 @@ class RecurringControlTests:
         assert (await nightly.record()).last_state is None
         assert await nightly.fire(overlap="skip") is Fired.FIRED
 
-    async def test_of_many_jobs_only_the_latest_count(self, nightly: Recurring) -> None:
+    @pytest.mark.parametrize("others", [12, OPEN_LIMIT, OPEN_LIMIT + 1])
+    async def test_one_that_has_not_ended_counts_however_many_ended_after_it(
+        self, nightly: Recurring, others: int
+    ) -> None:
+        await nightly.put()
+        await nightly.come()
+        await nightly.fire()
+        worker = await nightly.scene.worker()
+        first = await worker.take_one()
+        for number in range(others):
+            await nightly.storage.trigger_recurring(ID, nightly.occurrence(number))
+            await worker.run(Outcome.SUCCEEDED)
+        await nightly.come()
+
+        assert await nightly.fire(overlap="skip") is Fired.SKIPPED
+        await worker.finish(first)
+        await nightly.come()
+        assert await nightly.fire(overlap="skip") is Fired.FIRED
+
+    async def test_of_many_that_have_not_ended_only_the_latest_count(self, nightly: Recurring) -> None:
         await nightly.put()
         for number in range(OPEN_LIMIT + 1):
             await nightly.storage.trigger_recurring(ID, nightly.occurrence(number))

@@ -215,6 +215,17 @@ class RecurringJob(RecurringRecord):
 
 
 @dataclass(slots=True)
+class LockWaiter:
+    """One that waits for a lock."""
+
+    token: str
+    inbox: str
+    since_ms: int
+    until_ms: int = 0
+    """It waits no longer than this unless it tries again."""
+
+
+@dataclass(slots=True)
 class Recurring:
     """The recurring jobs of a shard."""
 

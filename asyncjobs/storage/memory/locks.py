@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import islice
 
 from asyncjobs.ids import shard_for
-from asyncjobs.storage.locks import LockRecord, LockReply
+from asyncjobs.storage.locks import TOLD_LIMIT, TOLD_MS, WAITER_MS, LockRecord, LockReply
+from asyncjobs.storage.memory.entries import LockWaiter
 from asyncjobs.storage.memory.shard import Shard
 
 SWEPT = 2
@@ -24,10 +25,13 @@ class MemoryLocks:
         """See `LockStorage.acquire_lock`."""
         with (shard := self._shard_of_lock(name)).lock:
             now = shard.now()
+            _drop(shard, name)
             held = _held(shard, name)
             if held and held.holder != token:
                 if inbox:
-                    shard.lock_waiters.setdefault(name, {}).setdefault((token, inbox), now)
+                    waiters = shard.lock_waiters.setdefault(name, {})
+                    waiter = waiters.setdefault((token, inbox), LockWaiter(token, inbox, now))
+                    waiter.until_ms = now + WAITER_MS
                 return LockReply(0, held.until_ms - now)
             if held is None:
                 _sweep(shard)
@@ -50,15 +54,15 @@ class MemoryLocks:
         """See `LockStorage.release_lock`."""
         with (shard := self._shard_of_lock(name)).lock:
             _withdraw(shard, name, token, inbox)
+            _drop(shard, name)
             held = _held(shard, name)
             if held and held.holder != token:
                 return
             shard.locks.pop(name, None)
-            waiters = shard.lock_waiters.get(name)
-            if waiters:
-                _, first = min((since, waiter) for waiter, since in waiters.items())
-                _withdraw(shard, name, *first)
-                shard.tell(first[0], [first[1]])
+            waiters = shard.lock_waiters.get(name, {}).values()
+            for waiter in sorted(waiters, key=lambda one: (one.since_ms, one.token, one.inbox))[:TOLD_LIMIT]:
+                waiter.until_ms = min(waiter.until_ms, shard.now() + TOLD_MS)
+                shard.tell(waiter.token, [waiter.inbox])
 
     async def get_lock(self, name: str) -> LockRecord | None:
         """See `LockStorage.get_lock`."""
@@ -66,7 +70,8 @@ class MemoryLocks:
             held = _held(shard, name)
             if held is None:
                 return None
-            waiting = len(shard.lock_waiters.get(name, ()))
+            now = shard.now()
+            waiting = sum(one.until_ms > now for one in shard.lock_waiters.get(name, {}).values())
             return LockRecord(name, held.holder, held.number, held.until_ms, waiting)
 
 
@@ -80,6 +85,14 @@ def _withdraw(shard: Shard, name: str, token: str, inbox: str) -> None:
     waiters.pop((token, inbox), None)
     if not waiters:
         shard.lock_waiters.pop(name, None)
+
+
+def _drop(shard: Shard, name: str) -> None:
+    """Forget those who haven't tried again for too long."""
+    now = shard.now()
+    for waiter in list(shard.lock_waiters.get(name, {}).values()):
+        if waiter.until_ms <= now:
+            _withdraw(shard, name, waiter.token, waiter.inbox)
 
 
 def _sweep(shard: Shard) -> None:

@@ -227,8 +227,10 @@ def _fire(shard: Shard, firing: Firing) -> Fired:
 def _made(shard: Shard, recurring: RecurringJob, job_id: str) -> None:
     recurring.last_job = job_id
     recurring.fired_ms = shard.now()
-    recurring.open = [known for known in recurring.open if known != job_id][1 - base.OPEN_LIMIT :]
+    recurring.open = [known for known in recurring.open if known != job_id]
     recurring.open.append(job_id)
+    if len(recurring.open) > base.OPEN_LIMIT:
+        recurring.open = [known for known in recurring.open if _is_open(shard, known)][-base.OPEN_LIMIT :]
 
 
 def _set_next(shard: Shard, recurring: RecurringJob, next_ms: int | None) -> None:

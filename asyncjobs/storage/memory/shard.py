@@ -21,7 +21,7 @@ from typing import TypeVar
 from asyncjobs.clock import Clock
 from asyncjobs.storage import base
 from asyncjobs.storage.base import FINAL_STATES, HistoryEntry, LockRecord, Parent, State
-from asyncjobs.storage.memory.entries import Batch, Job, Message, Place, Queue, Recurring, Worker
+from asyncjobs.storage.memory.entries import Batch, Job, LockWaiter, Message, Place, Queue, Recurring, Worker
 from asyncjobs.storage.memory.ordered import Ordered
 from asyncjobs.storage.records import unpack_error
 
@@ -65,7 +65,7 @@ class Shard:
         self.due_claim: tuple[int, str] | None = None
         """The next due time, and the worker that will come for it."""
         self.locks: dict[str, LockRecord] = {}
-        self.lock_waiters: dict[str, dict[tuple[str, str], int]] = {}
+        self.lock_waiters: dict[str, dict[tuple[str, str], LockWaiter]] = {}
         """By a lock's name, the tokens and inboxes of who waits for it, and since when."""
         self.fence = 0
         """The last fencing number of a lock."""

@@ -51,6 +51,7 @@ PATTERNS = {
     # locks
     "lock": ":lock:{}",  # string: "number until token" of its holder
     "lock_waiters": ":lw:{}",  # zset: "token inbox" of who waits for it -> since when, ms
+    "lock_askers": ":lw:{}:u",  # zset: the same -> until when, unless it asks again, ms
     # recurring jobs
     "recurring": ":recurring",  # hash: recurring job -> its definition, packed by whoever put it
     "recurring_next": ":recurring:next",  # zset: recurring job -> when to look at it, ms; +inf: never
@@ -149,7 +150,7 @@ RECURRING_FIELDS = {
     "last": "l",  # the last occurrence fired, ms
     "fired_at": "b",  # when its last job was made, ms
     "job": "j",  # that job
-    "open": "e",  # ids of its last jobs, with spaces between; those that have ended leave when it's looked at
+    "open": "e",  # ids of its last jobs, with spaces between; those that have ended leave now and then
     "fired": "f",  # counts of occurrences
     "missed": "m",
     "skipped": "k",
@@ -245,6 +246,10 @@ LUA_CONSTANTS = {
     "ALIVE_MS": base.ALIVE_MS,
     "WAIT_MS": base.WAIT_MS,
     "OPEN_LIMIT": base.OPEN_LIMIT,
+    "TOLD_LIMIT": base.TOLD_LIMIT,
+    "WAITER_MS": base.WAITER_MS,
+    "TOLD_MS": base.TOLD_MS,
+    "DROP_LIMIT": base.DROP_LIMIT,
     "PRIORITY_STEP": PRIORITY_STEP,
     "PIECE": PIECE,
     "PIECES": PIECES,

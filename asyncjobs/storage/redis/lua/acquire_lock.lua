@@ -1,17 +1,18 @@
 -- acquire_lock: takes a lock that nobody else holds; else, with an inbox, waits there for its release.
 -- Begins with a removing command, as all of these do: a full Redis must not stop what a lock protects.
 -- KEYS: t. ARGV: now, name, token, ttl (ms), inbox or "".
--- Reply: {fencing number, or 0 if another holds it; for how long it is held, ms}. O(log waiters).
+-- Reply: {fencing number, or 0 if another holds it; for how long it is held, ms}. O(log waiters), and that for each
+-- waiter that is dropped.
 -- @include now
 -- @include held_lock
+-- @include lock_waiters
 redis.call('HDEL', K.meta, '-')
+drop_waiters(A.name)
 local number, til, holder = held_lock(A.name)
 local waiter = A.token .. ' ' .. A.inbox
 if number and holder ~= A.token then
   if A.inbox ~= '' then
-    redis.call('ZADD', K.lock_waiters(A.name), 'NX', now, waiter)
-    -- It tries again before this has passed, or nobody waits there any more.
-    redis.call('PEXPIRE', K.lock_waiters(A.name), til - now + STUB_MS)
+    add_waiter(A.name, waiter)
   end
   return { 0, til - now }
 end
@@ -20,6 +21,6 @@ if not number then
   number = math.max(tonumber(redis.call('HGET', K.meta, M.fence) or 0) + 1, now)
   redis.call('HSET', K.meta, M.fence, string.format('%.0f', number))
 end
-redis.call('ZREM', K.lock_waiters(A.name), waiter)
+forget_waiters(A.name, { waiter })
 hold_lock(A.name, number, A.token, A.ttl)
 return { number, tonumber(A.ttl) }

@@ -2,7 +2,7 @@
 -- knows the present next time can.
 -- KEYS: t. ARGV: now, id, revision, expected, next (ms or ""), last (ms), missed, passed, overlap, then for each job
 --   what lib/make_job takes.
--- Reply: Fired. Cost: O(jobs), O(log n) each with a priority or a due time.
+-- Reply: Fired. Cost: O(jobs), O(log n) each with a priority or a due time; O(OPEN_LIMIT) for each tenth.
 -- A full Redis refuses the first HSET, before anything is written.
 -- @include now
 -- @include wake

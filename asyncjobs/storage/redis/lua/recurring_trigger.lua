@@ -1,5 +1,5 @@
 -- recurring_trigger: makes a job of a recurring job by hand; its next time stays.
--- KEYS: t. ARGV: now, id, and what lib/make_job takes. Reply: Triggered. Cost: O(1), O(log n) with a priority.
+-- KEYS: t. ARGV: now, id, and what lib/make_job takes. Reply: Triggered. Cost: O(OPEN_LIMIT), O(log n) with a priority.
 -- A full Redis refuses the first HSET, before anything is written.
 -- @include now
 -- @include wake

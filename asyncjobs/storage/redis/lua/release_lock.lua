@@ -1,19 +1,22 @@
 -- release_lock: lets go of a lock if it is still its holder's, or of a place among those who wait for it; if it is
--- free now, tells the longest waiting one.
--- KEYS: t. ARGV: now, name, token, inbox (where it waited) or "". Reply: 1, or 0 if another holds it. O(log waiters).
+-- free now, tells the longest waiting ones: several, as some may have died. Who comes first gets it.
+-- KEYS: t. ARGV: now, name, token, inbox (where it waited) or "". Reply: 1, or 0 if another holds it. O(log waiters), and
+-- that for each waiter that is told or dropped.
 -- @include now
 -- @include held_lock
+-- @include lock_waiters
 redis.call('HDEL', K.meta, '-')
-redis.call('ZREM', K.lock_waiters(A.name), A.token .. ' ' .. A.inbox)
+forget_waiters(A.name, { A.token .. ' ' .. A.inbox })
+drop_waiters(A.name)
 local _, _, holder = held_lock(A.name)
 if holder and holder ~= A.token then
   return 0
 end
 redis.call('DEL', K.lock(A.name))
-local first = redis.call('ZPOPMIN', K.lock_waiters(A.name))[1]
-if first then
-  local token, inbox = string.match(first, '^(.*) (%S+)$')
+for _, waiter in ipairs(redis.call('ZRANGE', K.lock_waiters(A.name), 0, TOLD_LIMIT - 1)) do
+  local token, inbox = string.match(waiter, '^(.*) (%S+)$')
   redis.call('RPUSH', K.inbox(inbox), token)
   redis.call('PEXPIRE', K.inbox(inbox), STUB_MS)
+  redis.call('ZADD', K.lock_askers(A.name), 'XX', 'LT', now + TOLD_MS, waiter)
 end
 return 1

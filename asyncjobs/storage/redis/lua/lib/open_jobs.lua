@@ -10,7 +10,8 @@ local function open_jobs(ids)
   return table.concat(open, ' ')
 end
 
--- add_open(ids, id): the ids with one more, the oldest left out if they become too many. O(ids).
+-- add_open(ids, id): the ids with one more. Whenever they become ten more, those that have ended are left out; then the
+-- oldest, if there are too many still. O(ids).
 local function add_open(ids, id)
   local all = {}
   for known in string.gmatch(ids, '%S+') do
@@ -19,5 +20,10 @@ local function add_open(ids, id)
     end
   end
   all[#all + 1] = id
-  return table.concat(all, ' ', math.max(1, #all - OPEN_LIMIT + 1))
+  if #all % 10 ~= 1 or #all == 1 then
+    return table.concat(all, ' ')
+  end
+  local open = open_jobs(table.concat(all, ' '))
+  local _, count = string.gsub(open, '%S+', '')
+  return count > OPEN_LIMIT and string.match(open, '^%S+ (.*)$') or open
 end
