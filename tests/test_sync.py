@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -193,6 +194,19 @@ class TestBatches:
         with pytest.raises(BatchClosed):
             stored.enqueue(double, 2)
         assert "cancelled" in repr(stored)
+
+    def test_adding_to_a_stored_one_what_runs_later(self, shared: SyncClient) -> None:
+        with shared.batch() as batch:
+            batch.enqueue(double, 1)
+        stored = shared.batch_of(batch.id)
+        soon = stored.enqueue_in(0.05, double, 2)
+        past = stored.enqueue_at(datetime.now(UTC), double.call(3))
+        after = stored.continue_with([soon, past], add, soon.output, [past.output])
+        assert {job.job.batch for job in (soon, past, after)} == {batch.id}
+        assert after.result(timeout=10) == 10
+        with pytest.raises(OptionError, match="can't wait for that batch"):
+            stored.continue_with(stored, double, 1)
+        assert stored.wait(timeout=10).batch.succeeded == 4
 
     def test_a_plain_function_adds_to_its_own(self, shared: SyncClient) -> None:
         with shared.batch() as batch:
