@@ -32,7 +32,7 @@ class SyncBatch:
         self.batch = batch
 
     def __repr__(self) -> str:
-        return f"<SyncBatch {self.id} {self.batch.name!r} {self.state}>"
+        return f"<SyncBatch {self.id} {self.name!r} {self.state}>"
 
     @property
     def id(self) -> str:
@@ -45,9 +45,44 @@ class SyncBatch:
         return self.batch.id
 
     @property
+    def name(self) -> str:
+        """What it was called."""
+        return self.batch.name
+
+    @property
     def state(self) -> BatchState:
         """Its state, when last looked at."""
         return self.batch.state
+
+    @property
+    def total(self) -> int:
+        """See `Batch.total`."""
+        return self.batch.total
+
+    @property
+    def pending(self) -> int:
+        """See `Batch.pending`."""
+        return self.batch.pending
+
+    @property
+    def succeeded(self) -> int:
+        """See `Batch.succeeded`."""
+        return self.batch.succeeded
+
+    @property
+    def failed(self) -> int:
+        """See `Batch.failed`."""
+        return self.batch.failed
+
+    @property
+    def cancelled(self) -> int:
+        """See `Batch.cancelled`."""
+        return self.batch.cancelled
+
+    @property
+    def progress(self) -> float:
+        """See `Batch.progress`."""
+        return self.batch.progress
 
     def refresh(self) -> SyncBatch:
         """See `Batch.refresh`."""
