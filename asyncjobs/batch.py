@@ -26,7 +26,7 @@ from asyncjobs.errors import BatchNotFound, StorageError
 from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
 from asyncjobs.options import epoch_ms, to_ms
-from asyncjobs.storage.base import BatchRecord, BatchState, NewJob, Opened, Parent
+from asyncjobs.storage.base import FOLLOW_LIMIT, BatchRecord, BatchState, NewJob, Opened, Parent
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -132,13 +132,21 @@ class Batch:
         return self
 
     async def cancel(self) -> None:
-        """Cancel all members that haven't ended, in nested batches too. Raises `BatchNotFound`."""
+        """Cancel all members that haven't ended, in nested batches too. Raises `BatchNotFound`.
+
+        It is decided when it returns; of a large batch, workers may still have members to cancel.
+        """
         storage = self._control.storage
         if await storage.cancel_batch(self.batch_id) is Opened.MISSING:
             raise _not_found(self.batch_id)
+        # Any worker does the rest, if this client can't; and what others have left to do is not for it.
         with contextlib.suppress(StorageError):
-            while await storage.carry_on(self._shard):
-                pass
+            record = await storage.get_batch(self.batch_id)
+            if record is None:
+                return
+            for _ in range(record.total // FOLLOW_LIMIT + record.nested + 1):
+                if not await storage.carry_on(self._shard):
+                    break
 
     async def jobs(self, *, offset: int = 0, limit: int = 50) -> list[Job[Any]]:
         """The jobs that are among a page of its members, in the order in which they were added.

@@ -281,6 +281,27 @@ async def test_cancelling_a_large_one(
     assert steps.ran == []
 
 
+@pytest.mark.parametrize("client", [1], indirect=True)
+async def test_cancelling_a_small_one_leaves_to_workers_what_others_have_left_to_do(
+    client: Client, steps: Steps, start_worker: StartWorker
+) -> None:
+    async with client.batch() as batch:
+        member = batch.enqueue(steps.step, "member")
+    parent = await client.enqueue(steps.step, "parent")
+    await asyncio.gather(
+        *(client.continue_with(parent, steps.step.call("after"), on="finished") for _ in range(1_500))
+    )
+    await parent.cancel()
+    stored = client.batch_of(batch.id)
+    await stored.cancel()
+    assert await client.count("awaiting") >= 500
+    worker = await start_worker(concurrency=50)
+    await reaches(member, State.CANCELLED)
+    assert (await stored.wait(timeout=10)).state is BatchState.CANCELLED
+    assert await asyncio.wait_for(worker.until_empty(), 60) == 0
+    assert steps.ran == ["after"] * 1_500
+
+
 async def test_many_are_added_at_once_by_several_clients(
     client: Client, redis_url: str, registry: Registry, steps: Steps, start_worker: StartWorker
 ) -> None:
