@@ -43,7 +43,7 @@ class BatchBuilder:
     `output` passed on, inside the same batch.
     """
 
-    _open = False
+    _open = False  # Where it wasn't made, `__del__` asks too.
 
     def __init__(
         self, control: Control, name: str, shard: int, parent: str = "", around: Collection[str] = ()
