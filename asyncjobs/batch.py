@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
 from asyncjobs.batch_builder import CHUNK, CHUNKS_UNDER_WAY, RootBatchBuilder
 from asyncjobs.chunks import send_in_chunks
 from asyncjobs.clock import to_datetime
-from asyncjobs.continuations import refuse_outputs
+from asyncjobs.continuations import (
+    Continuable,
+    OnEnd,
+    OnParentFailed,
+    continuation_of,
+    parents_of,
+    refuse_outputs,
+)
 from asyncjobs.control import Control
 from asyncjobs.creation import call_of, check_call, check_created, job_of, new_job
 from asyncjobs.definition import Definition
 from asyncjobs.errors import BatchNotFound, StorageError
 from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
-from asyncjobs.options import to_ms
-from asyncjobs.storage.base import BatchRecord, BatchState, Opened
+from asyncjobs.options import epoch_ms, to_ms
+from asyncjobs.storage.base import FOLLOW_LIMIT, BatchRecord, BatchState, NewJob, Opened, Parent
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -125,13 +132,21 @@ class Batch:
         return self
 
     async def cancel(self) -> None:
-        """Cancel all members that haven't ended, in nested batches too. Raises `BatchNotFound`."""
+        """Cancel all members that haven't ended, in nested batches too. Raises `BatchNotFound`.
+
+        It is decided when it returns; of a large batch, workers may still have members to cancel.
+        """
         storage = self._control.storage
         if await storage.cancel_batch(self.batch_id) is Opened.MISSING:
             raise _not_found(self.batch_id)
+        # Any worker does the rest, if this client can't; and what others have left to do is not for it.
         with contextlib.suppress(StorageError):
-            while await storage.carry_on(shard_of(self.batch_id, storage.shards)):
-                pass
+            record = await storage.get_batch(self.batch_id)
+            if record is None:
+                return
+            for _ in range(record.total // FOLLOW_LIMIT + record.nested + 1):
+                if not await storage.carry_on(self._shard):
+                    break
 
     async def jobs(self, *, offset: int = 0, limit: int = 50) -> list[Job[Any]]:
         """The jobs that are among a page of its members, in the order in which they were added.
@@ -159,40 +174,99 @@ class Batch:
 
         Raises `BatchNotFound`, `BatchClosed` and what `Client.enqueue` raises.
         """
-        (job,) = await self.enqueue_many([call_of(what, args, kwargs)])
-        return job
+        return await self._add(call_of(what, args, kwargs))
+
+    @overload
+    async def enqueue_in(
+        self, delay: timedelta | float, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job[R]: ...
+    @overload
+    async def enqueue_in(self, delay: timedelta | float, call: Call[R], /) -> Job[R]: ...
+    async def enqueue_in(self, delay: timedelta | float, what: Any, /, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Add a job that runs after a delay. See `Client.enqueue_in`."""
+        return await self._add(call_of(what, args, kwargs), delay_ms=to_ms(delay, "the delay"))
+
+    @overload
+    async def enqueue_at(
+        self, when: datetime, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job[R]: ...
+    @overload
+    async def enqueue_at(self, when: datetime, call: Call[R], /) -> Job[R]: ...
+    async def enqueue_at(self, when: datetime, what: Any, /, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Add a job that runs at a time. See `Client.enqueue_at`."""
+        return await self._add(call_of(what, args, kwargs), due_ms=epoch_ms(when, "the time to run at"))
+
+    @overload
+    async def continue_with(
+        self,
+        parents: Continuable | Sequence[Continuable],
+        fn: Definition[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Job[R]: ...
+    @overload
+    async def continue_with(
+        self,
+        parents: Continuable | Sequence[Continuable],
+        call: Call[R],
+        /,
+        *,
+        on: OnEnd = "succeeded",
+        on_parent_failed: OnParentFailed = "wait",
+    ) -> Job[R]: ...
+    async def continue_with(
+        self, parents: Continuable | Sequence[Continuable], what: Any, /, *args: Any, **kwargs: Any
+    ) -> Job[Any]:
+        """Add a job that runs after others, of this batch or not. See `Client.continue_with`.
+
+        Not after this batch or one that it is in, as these wait for the job: that is an `OptionError`.
+        """
+        call, rules = continuation_of(what, args, kwargs)
+        return await self._add(call, parents=parents_of(parents, call, **rules, within=self._within()))
 
     async def enqueue_many(self, calls: Iterable[Call[R]], /) -> list[Job[R]]:
         """Add many jobs, in chunks."""
-        storage = self._control.storage
-        shard = shard_of(self.batch_id, storage.shards)
         jobs: list[Job[R]] = []
 
         def create(chunk: list[Call[R]]) -> Coroutine[Any, Any, object]:
             for call in chunk:
                 check_call(call)
                 refuse_outputs(call)
-            new = [new_job(call, shard, batch=self.batch_id) for call in chunk]
+            new = [new_job(call, self._shard, batch=self.batch_id) for call in chunk]
             jobs.extend(
                 job_of(self._control, job, call.definition) for job, call in zip(new, chunk, strict=True)
             )
-
-            async def send() -> None:
-                check_created(new, await storage.create(new))
-
-            return send()
+            return self._create(new)
 
         await send_in_chunks(calls, CHUNK, CHUNKS_UNDER_WAY, create)
         return jobs
 
     def batch(self, name: str = "") -> RootBatchBuilder:
         """A batch that becomes a member of this one when its block ends: `async with outer.batch() as …`."""
-        shard = shard_of(self.batch_id, self._control.storage.shards)
-        return RootBatchBuilder(self._control, name, shard, self.batch_id, self._within())
+        return RootBatchBuilder(self._control, name, self._shard, self.batch_id, self._within())
+
+    # -- inside --
+
+    @property
+    def _shard(self) -> int:
+        return shard_of(self.batch_id, self._control.storage.shards)
 
     def _within(self) -> set[str]:
         """The batches that what is added to it is going to be in, as far as they are known."""
         return {self.batch_id, self._record.parent} - {""}
+
+    async def _add(
+        self, call: Call[R], delay_ms: int = 0, due_ms: int = 0, parents: Sequence[Parent] | None = None
+    ) -> Job[R]:
+        if parents is None:
+            refuse_outputs(call)
+        new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id)
+        await self._create([new])
+        return job_of(self._control, new, call.definition)
+
+    async def _create(self, jobs: list[NewJob]) -> None:
+        check_created(jobs, await self._control.storage.create(jobs))
 
 
 def _not_found(batch_id: str) -> BatchNotFound:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
@@ -42,6 +43,8 @@ class BatchBuilder:
     `output` passed on, inside the same batch.
     """
 
+    _open = False  # Where it wasn't made, `__del__` asks too.
+
     def __init__(
         self, control: Control, name: str, shard: int, parent: str = "", around: Collection[str] = ()
     ) -> None:
@@ -56,11 +59,15 @@ class BatchBuilder:
         self._jobs: list[NewJob] = []
         self._open = True
         self._committed = False
-        self._root: BatchBuilder = self
         self._nested: list[NewBatch] = []
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.batch_id} {self.name!r}>"
+
+    @property
+    def _root(self) -> BatchBuilder:
+        # Not stored: in a cycle, it wouldn't be noticed at once that nobody holds it any more.
+        return self
 
     @property
     def id(self) -> str:
@@ -174,12 +181,16 @@ class NestedBatchBuilder(BatchBuilder):
 
     def __init__(self, outer: BatchBuilder, name: str) -> None:
         super().__init__(outer._control, name, outer._shard, outer.batch_id, outer._within)
-        self._root = outer._root
+        self._outermost = outer._root
         self._inner: list[NestedBatchBuilder] = []
         self._left_out = False
         self._root._nested.append(NewBatch(self.batch_id, name, outer.batch_id))
         if isinstance(outer, NestedBatchBuilder):
             outer._inner.append(self)
+
+    @property
+    def _root(self) -> BatchBuilder:
+        return self._outermost
 
     @property
     def is_committed(self) -> bool:
@@ -216,6 +227,15 @@ class NestedBatchBuilder(BatchBuilder):
 
 class RootBatchBuilder(BatchBuilder):
     """What `Client.batch` gives: `async with client.batch("import") as batch: …`."""
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if self._open and self._jobs:
+            _warn(
+                f"batch {self.batch_id} {self.name!r} was never committed, so its jobs ({len(self)}) weren't"
+                " sent: build it in `async with`, or await commit(), or discard() it",
+                ResourceWarning,
+                source=self,
+            )
 
     async def __aenter__(self) -> Self:
         return self

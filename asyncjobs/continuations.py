@@ -13,6 +13,8 @@ from asyncjobs.storage.base import On, Parent
 
 MAX_CHAIN = 250
 """Jobs of a chain: it is created by one script, which mustn't hold up Redis."""
+MAX_PARENTS = 10_000
+"""Jobs and batches that one job waits for: that, too, is written by one script."""
 
 OnEnd: TypeAlias = Literal["succeeded", "failed", "finished"]
 """Which end of its parents lets a continuation run; `finished` is any."""
@@ -111,6 +113,11 @@ def parents_of(
             parents[True, parent.batch_id] = Parent(parent.batch_id, On(on), batch=True, cancel=cancel)
         else:
             raise OptionError(f"{parent!r} can't be continued: give a job or a batch, or a list of them")
+    if len(parents) > MAX_PARENTS:
+        raise OptionError(
+            f"a job has at most {MAX_PARENTS:,} parents, not {len(parents):,}: create them in a batch, and"
+            " continue that"
+        )
     refuse_outputs(call, {job_id for is_batch, job_id in parents if not is_batch})
     return tuple(parents.values())
 

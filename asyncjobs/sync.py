@@ -19,6 +19,7 @@ from asyncjobs.errors import AsyncjobsError
 from asyncjobs.job import Call, Job
 from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
 from asyncjobs.registry import Registry
+from asyncjobs.storage.audit import Finding
 from asyncjobs.storage.base import State, Storage
 from asyncjobs.sync_batch import SyncBatch
 from asyncjobs.sync_job import SyncJob
@@ -289,3 +290,7 @@ class SyncClient:
     def stats(self) -> NamespaceStats:
         """See `Client.stats`."""
         return self.run(self.client.stats())
+
+    def check(self, pause: float = 1.0) -> list[Finding]:
+        """See `Client.check`."""
+        return self.run(self.client.check(pause))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Coroutine, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from asyncjobs.batch import Batch
 from asyncjobs.batch_builder import BatchBuilder
+from asyncjobs.continuations import Continuable, OnEnd, OnParentFailed
 from asyncjobs.definition import Definition
-from asyncjobs.job import Call
+from asyncjobs.job import Call, Job
 from asyncjobs.storage.base import BatchState
 from asyncjobs.sync_job import SyncJob
 
@@ -31,7 +32,7 @@ class SyncBatch:
         self.batch = batch
 
     def __repr__(self) -> str:
-        return f"<SyncBatch {self.id} {self.batch.name!r} {self.state}>"
+        return f"<SyncBatch {self.id} {self.name!r} {self.state}>"
 
     @property
     def id(self) -> str:
@@ -44,9 +45,44 @@ class SyncBatch:
         return self.batch.id
 
     @property
+    def name(self) -> str:
+        """What it was called."""
+        return self.batch.name
+
+    @property
     def state(self) -> BatchState:
         """Its state, when last looked at."""
         return self.batch.state
+
+    @property
+    def total(self) -> int:
+        """See `Batch.total`."""
+        return self.batch.total
+
+    @property
+    def pending(self) -> int:
+        """See `Batch.pending`."""
+        return self.batch.pending
+
+    @property
+    def succeeded(self) -> int:
+        """See `Batch.succeeded`."""
+        return self.batch.succeeded
+
+    @property
+    def failed(self) -> int:
+        """See `Batch.failed`."""
+        return self.batch.failed
+
+    @property
+    def cancelled(self) -> int:
+        """See `Batch.cancelled`."""
+        return self.batch.cancelled
+
+    @property
+    def progress(self) -> float:
+        """See `Batch.progress`."""
+        return self.batch.progress
 
     def refresh(self) -> SyncBatch:
         """See `Batch.refresh`."""
@@ -78,12 +114,60 @@ class SyncBatch:
     def enqueue(self, call: Call[R], /) -> SyncJob[R]: ...
     def enqueue(self, what: Any, /, *args: Any, **kwargs: Any) -> SyncJob[Any]:
         """See `Batch.enqueue`."""
-        return SyncJob(self._client, self._client.run(cast(Any, self.batch.enqueue)(what, *args, **kwargs)))
+        return self._job(cast(Any, self.batch.enqueue(what, *args, **kwargs)))
+
+    @overload
+    def enqueue_in(
+        self, delay: timedelta | float, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> SyncJob[R]: ...
+    @overload
+    def enqueue_in(self, delay: timedelta | float, call: Call[R], /) -> SyncJob[R]: ...
+    def enqueue_in(self, delay: timedelta | float, what: Any, /, *args: Any, **kwargs: Any) -> SyncJob[Any]:
+        """See `Batch.enqueue_in`."""
+        return self._job(cast(Any, self.batch.enqueue_in(delay, what, *args, **kwargs)))
+
+    @overload
+    def enqueue_at(
+        self, when: datetime, fn: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> SyncJob[R]: ...
+    @overload
+    def enqueue_at(self, when: datetime, call: Call[R], /) -> SyncJob[R]: ...
+    def enqueue_at(self, when: datetime, what: Any, /, *args: Any, **kwargs: Any) -> SyncJob[Any]:
+        """See `Batch.enqueue_at`."""
+        return self._job(cast(Any, self.batch.enqueue_at(when, what, *args, **kwargs)))
+
+    @overload
+    def continue_with(
+        self,
+        parents: Continuable | Sequence[Continuable],
+        fn: Definition[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> SyncJob[R]: ...
+    @overload
+    def continue_with(
+        self,
+        parents: Continuable | Sequence[Continuable],
+        call: Call[R],
+        /,
+        *,
+        on: OnEnd = "succeeded",
+        on_parent_failed: OnParentFailed = "wait",
+    ) -> SyncJob[R]: ...
+    def continue_with(
+        self, parents: Continuable | Sequence[Continuable], what: Any, /, *args: Any, **kwargs: Any
+    ) -> SyncJob[Any]:
+        """See `Batch.continue_with`."""
+        return self._job(cast(Any, self.batch.continue_with(parents, what, *args, **kwargs)))
 
     def enqueue_many(self, calls: Iterable[Call[R]], /) -> list[SyncJob[R]]:
         """See `Batch.enqueue_many`. The iterable is gone through on the client's own thread."""
         found = self._client.run(self.batch.enqueue_many(calls))
         return [SyncJob(self._client, job) for job in found]
+
+    def _job(self, verb: Coroutine[Any, Any, Job[R]]) -> SyncJob[R]:
+        return SyncJob(self._client, self._client.run(verb))
 
     @contextmanager
     def nest(self, name: str = "", /) -> Generator[BatchBuilder, None, None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -54,6 +55,12 @@ def test_a_script_enqueues_looks_and_cancels(redis_url: str) -> None:
         assert client.get(job.id, double).state is State.ENQUEUED  # type: ignore[union-attr]
         job.delete()
         assert client.get(job.id) is None
+
+
+def test_a_script_checks_a_namespace(redis_url: str) -> None:
+    with SyncClient(redis_url, registry=registry) as client:
+        client.enqueue(double, 21)
+        assert client.check(pause=0) == []
 
 
 def test_several_threads_share_one(redis_url: str) -> None:
@@ -155,7 +162,9 @@ class TestBatches:
         assert SyncJob(shared, total).result(timeout=0) == 90
         stored = shared.get_batch(batch.id)
         assert stored is not None
-        assert (stored.state, stored.batch.total, stored.batch.name) == ("succeeded", 10, "numbers")
+        assert (stored.state, stored.total, stored.name) == ("succeeded", 10, "numbers")
+        ended = stored.pending, stored.succeeded, stored.failed, stored.cancelled, stored.progress
+        assert ended == (0, 10, 0, 0, 1.0)
         assert [job.id for job in stored.jobs(limit=3)] == [job.id for job in jobs[:2]]
         assert [nested.id for nested in stored.nested()] == [inner.id]
         assert {found.id for found in shared.batches()} == {batch.id, inner.id}
@@ -185,7 +194,7 @@ class TestBatches:
             late.enqueue(double, 3)
         child = shared.continue_with(stored, double, 8)
         assert child.result(timeout=10) == 16
-        assert (stored.refresh().batch.total, stored.batch.record.nested) == (7, 1)
+        assert (stored.refresh().total, stored.batch.record.nested) == (7, 1)
         shared.pause("default")
         stored.enqueue(double, 2)
         stored.cancel()
@@ -194,10 +203,23 @@ class TestBatches:
             stored.enqueue(double, 2)
         assert "cancelled" in repr(stored)
 
+    def test_adding_to_a_stored_one_what_runs_later(self, shared: SyncClient) -> None:
+        with shared.batch() as batch:
+            batch.enqueue(double, 1)
+        stored = shared.batch_of(batch.id)
+        soon = stored.enqueue_in(0.05, double, 2)
+        past = stored.enqueue_at(datetime.now(UTC), double.call(3))
+        after = stored.continue_with([soon, past], add, soon.output, [past.output])
+        assert {job.job.batch for job in (soon, past, after)} == {batch.id}
+        assert after.result(timeout=10) == 10
+        with pytest.raises(OptionError, match="can't wait for that batch"):
+            stored.continue_with(stored, double, 1)
+        assert stored.wait(timeout=10).succeeded == 4
+
     def test_a_plain_function_adds_to_its_own(self, shared: SyncClient) -> None:
         with shared.batch() as batch:
             batch.enqueue(split, 3)
-        assert shared.batch_of(batch.id).wait(timeout=20).batch.succeeded == 15
+        assert shared.batch_of(batch.id).wait(timeout=20).succeeded == 15
 
 
 def test_errors_come_out_where_the_call_is(redis_url: str) -> None:

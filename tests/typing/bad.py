@@ -215,6 +215,13 @@ async def batches(client: Client, context: JobContext) -> None:
         await stored.enqueue(send, 1)  # error
         await stored.enqueue_many(send.call("a"))  # error
         await stored.wait(timeout="10")  # error
+        await stored.enqueue_in("5", send, "a")  # error
+        await stored.enqueue_in(5, send)  # error
+        await stored.enqueue_at(5, send, "a")  # error
+        await stored.continue_with(job, send, job.output)  # error
+        await stored.continue_with(job, send, "a", on="failed")  # error
+        await stored.continue_with(job, send.call("a"), on="never")  # error
+        await stored.continue_with(job.id, send, "a")  # error
     await context.batch.enqueue(send, "a")  # error
 
 
@@ -227,6 +234,12 @@ def workflows_from_code_that_is_not_async(client: SyncClient) -> None:
     with client.batch("import") as batch:
         batch.enqueue(send, 1)  # error
     client.get_batch(batch)  # error
+    stored = client.batch_of(batch.id)
+    stored.enqueue_in("5", send, "a")  # error
+    stored.enqueue_at(5, send, "a")  # error
+    stored.continue_with(job, send, job.output)  # error
+    stored.continue_with(job, send, "a", on="failed")  # error
+    stored.continue_with(job, send.call("a"), on="never")  # error
     number: int = client.continue_with(job, send, "a").result()  # error
     print(number)
 

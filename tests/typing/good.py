@@ -261,6 +261,10 @@ async def batches(client: Client, tomorrow: datetime) -> None:
     stored = await client.get_batch(batch.id)
     if stored is not None:
         assert_type(await (await stored.wait(timeout=10)).enqueue(resize, "a.png", 1), Job[int])
+        assert_type(await stored.enqueue_in(5, named_self, "x", delay=1, when=0.5), Job[str])
+        assert_type(await stored.enqueue_at(tomorrow, import_rows.call("rows.csv")), Job[list[int]])
+        assert_type(await stored.continue_with(job, send, "ada@example.com", copies=job.output), Job[str])
+        assert_type(await stored.continue_with([job], resize.call("a.png", 1), on="failed"), Job[int])
         assert_type(await stored.enqueue_many([send.call("ada@example.com")]), list[Job[str]])
         assert_type(await client.continue_with(stored, send, "ada@example.com"), Job[str])
         assert_type(await stored.jobs(), list[Job[Any]])
@@ -272,7 +276,9 @@ async def batches(client: Client, tomorrow: datetime) -> None:
 
 async def add_to_the_own_batch(context: JobContext) -> None:
     if context.batch is not None:
-        assert_type(await context.batch.enqueue(resize, "a.png", 1), Job[int])
+        job = await context.batch.enqueue(resize, "a.png", 1)
+        assert_type(job, Job[int])
+        assert_type(await context.batch.continue_with(job, crunch, [1.0, job.output]), Job[float])
 
 
 def workflows_from_code_that_is_not_async(client: SyncClient, context: JobContext) -> None:
@@ -288,8 +294,13 @@ def workflows_from_code_that_is_not_async(client: SyncClient, context: JobContex
         assert_type(stored, SyncBatch)
         assert_type(stored.wait(timeout=10).enqueue(resize, "a.png", 1), SyncJob[int])
         assert_type(client.continue_with(stored, send, "ada@example.com"), SyncJob[str])
-    if context.sync_batch is not None:
-        assert_type(context.sync_batch.enqueue(send, "ada@example.com"), SyncJob[str])
+    own = context.sync_batch
+    if own is not None:
+        assert_type(own.enqueue(send, "ada@example.com"), SyncJob[str])
+        assert_type(own.enqueue_in(timedelta(hours=1), resize.call("a.png", 1)), SyncJob[int])
+        assert_type(own.enqueue_at(datetime.now(UTC), named_self, "x", delay=1, when=0.5), SyncJob[str])
+        assert_type(own.continue_with(job, send, "ada@example.com", copies=job.output), SyncJob[str])
+        assert_type(own.continue_with([job], send.call("ada@example.com"), on="finished"), SyncJob[str])
 
 
 def from_code_that_is_not_async(client: SyncClient, context: JobContext) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -239,6 +241,37 @@ async def test_a_builder_is_of_no_use_after_its_block(client: Client, steps: Ste
     # Sent again, it changes nothing.
     await batch.commit()
     assert await client.count("enqueued") == 1
+
+
+async def test_one_that_is_forgotten_with_jobs_in_it_tells(client: Client, steps: Steps) -> None:
+    forgotten = client.batch("import")
+    with forgotten.batch() as inner:
+        inner.enqueue(steps.step, "never")
+    about_it = f"batch {forgotten.id} 'import' was never committed, so its jobs \\(1\\) weren't sent"
+    with pytest.warns(ResourceWarning, match=about_it):
+        del forgotten, inner
+
+
+async def test_one_that_was_committed_or_given_up_or_is_empty_has_nothing_to_tell(
+    client: Client, steps: Steps, recwarn: pytest.WarningsRecorder
+) -> None:
+    warnings.simplefilter("always")
+    client.batch("empty")
+    with pytest.raises(OptionError, match="at most"):
+        client.batch("x" * 201)
+    discarded = client.batch("discarded")
+    discarded.enqueue(steps.step, "never")
+    discarded.discard()
+    committed = client.batch("committed")
+    committed.enqueue(steps.step, "job")
+    await committed.commit()
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the block is what raises
+        async with client.batch("raised") as raised:
+            raised.enqueue(steps.step, "never")
+            raise ZeroDivisionError
+    del discarded, committed, raised
+    gc.collect()
+    assert [str(told.message) for told in recwarn if "was never committed" in str(told.message)] == []
 
 
 async def test_what_a_builder_refuses(client: Client, steps: Steps) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -69,6 +70,64 @@ async def test_members_in_threads_add_members(
         batch.enqueue(split, 3)
     await start_worker()
     assert (await client.batch_of(batch.id).wait(timeout=20)).succeeded == 4
+
+
+async def test_members_add_what_runs_later(
+    client: Client, registry: Registry, steps: Steps, start_worker: StartWorker
+) -> None:
+    @registry.job(context=True)
+    async def split(context: JobContext) -> list[str]:
+        batch = context.batch
+        assert batch is not None
+        soon = await batch.enqueue_in(0.2, steps.step, "soon")
+        past = await batch.enqueue_at(datetime.now(UTC) - timedelta(days=1), steps.step.call("past"))
+        later = await batch.enqueue_at(datetime.now(UTC) + timedelta(hours=1), steps.step, "later")
+        after = await batch.continue_with([soon, past], steps.step, soon.output)
+        assert [job.state for job in (later, after)] == [State.SCHEDULED, State.AWAITING]
+        return [job.id for job in (soon, past, later, after)]
+
+    async with client.batch() as batch:
+        first = batch.enqueue(split)
+    last = await client.continue_with(batch, steps.step, "last")
+    await start_worker()
+    added = await first.result(timeout=10)
+    stored = client.batch_of(batch.id)
+    assert [job.id for job in await stored.jobs()] == [first.id, *added]
+
+    async def one_is_left() -> bool:
+        return (await stored.refresh()).pending == 1
+
+    await eventually(one_is_left)
+    assert sorted(steps.ran) == ["past", "soon", "soon"]
+    await client.run_now(added[2])
+    await last.result(timeout=10)
+    assert ((await stored.refresh()).total, steps.ran[-2:]) == (5, ["later", "last"])
+
+
+async def test_a_continuation_that_is_added_is_a_member(
+    client: Client, steps: Steps, start_worker: StartWorker
+) -> None:
+    steps.failing.add("parent")
+    # On other shards than the batch, too.
+    parents = [await client.enqueue(steps.gated, name) for name in ("parent", "good", "good")]
+    async with client.batch() as batch:
+        batch.enqueue(steps.step, "member")
+    stored = client.batch_of(batch.id)
+    alert = await stored.continue_with(parents[0], steps.step.call("alert"), on="failed")
+    never = await stored.continue_with(parents, steps.step.call("never"), on_parent_failed="cancel")
+    after = await stored.continue_with([alert, *parents[1:]], steps.step, "after")
+    assert {job.batch for job in (alert, never, after)} == {batch.id}
+    await start_worker()
+
+    async def three_are_left() -> bool:
+        return (await stored.refresh()).pending == 3
+
+    await eventually(three_are_left)
+    steps.gate.set()
+    await reaches(never, State.CANCELLED)
+    assert await after.result(timeout=10) == "after"
+    done = await stored.wait(timeout=10)
+    assert (done.state, done.total, done.succeeded, done.cancelled) == ("failed", 4, 3, 1)
 
 
 async def test_a_job_outside_has_no_batch(
@@ -222,6 +281,27 @@ async def test_cancelling_a_large_one(
     assert steps.ran == []
 
 
+@pytest.mark.parametrize("client", [1], indirect=True)
+async def test_cancelling_a_small_one_leaves_to_workers_what_others_have_left_to_do(
+    client: Client, steps: Steps, start_worker: StartWorker
+) -> None:
+    async with client.batch() as batch:
+        member = batch.enqueue(steps.step, "member")
+    parent = await client.enqueue(steps.step, "parent")
+    await asyncio.gather(
+        *(client.continue_with(parent, steps.step.call("after"), on="finished") for _ in range(1_500))
+    )
+    await parent.cancel()
+    stored = client.batch_of(batch.id)
+    await stored.cancel()
+    assert await client.count("awaiting") >= 500
+    worker = await start_worker(concurrency=50)
+    await reaches(member, State.CANCELLED)
+    assert (await stored.wait(timeout=10)).state is BatchState.CANCELLED
+    assert await asyncio.wait_for(worker.until_empty(), 60) == 0
+    assert steps.ran == ["after"] * 1_500
+
+
 async def test_many_are_added_at_once_by_several_clients(
     client: Client, redis_url: str, registry: Registry, steps: Steps, start_worker: StartWorker
 ) -> None:
@@ -249,6 +329,8 @@ async def test_what_it_refuses(client: Client, steps: Steps) -> None:
     stored = client.batch_of(batch.id)
     with pytest.raises(OptionError, match=f"takes the output of job {job.id}, not waiting"):
         await stored.enqueue(steps.step, job.output)
+    with pytest.raises(OptionError, match="on is 'never'"):
+        await stored.continue_with(job, steps.step.call("x"), on="never")  # type: ignore[call-overload]  # pyright: ignore
     with pytest.raises(OptionError, match="isn't a call"):
         await stored.enqueue_many([steps.step])  # type: ignore[list-item]  # pyright: ignore
     assert (await stored.refresh()).total == 1

@@ -63,9 +63,25 @@ class TestItsOwn:
                 unseen.continue_with(stored, steps.step, "never")
         assert await client.count("awaiting") == 0
 
+    async def test_of_a_stored_one(self, client: Client, steps: Steps) -> None:
+        async with client.batch() as outer:
+            with outer.batch() as inner:
+                job = inner.enqueue(steps.step, "inner")
+        stored = await client.get_batch(inner.id)
+        assert stored is not None
+        for around in (stored, inner, outer, client.batch_of(outer.id)):
+            with pytest.raises(OptionError, match=OWN):
+                await stored.continue_with([job, around], steps.step, "never")
+        with pytest.raises(OptionError, match=OWN):
+            await client.batch_of(inner.id).continue_with(stored, steps.step, "never")
+        child = await client.batch_of(outer.id).continue_with(stored, steps.step, "outer")
+        assert (child.batch, await client.count("awaiting")) == (outer.id, 1)
+
 
 class TestOneThatIsNotThereYet:
     async def test_of_a_client(self, client: Client, steps: Steps, start_worker: StartWorker) -> None:
+        async with client.batch() as before:
+            pass
         async with client.batch() as outer:
             job = outer.enqueue(steps.step, "job")
             with outer.batch() as inner:
@@ -77,6 +93,9 @@ class TestOneThatIsNotThereYet:
             with pytest.raises(ParentGone, match="in a batch is created when that is committed"):
                 await client.continue_with(job, steps.step, "never")
             outer.continue_with(inner, steps.step, "after inner")
+            stored = client.batch_of(before.id)
+            with pytest.raises(OptionError, match=f"batch {outer.id} isn't committed"):
+                await stored.continue_with(outer, steps.step, "never")
         assert outer.is_committed
         assert inner.is_committed
         after = await client.continue_with([outer, inner], steps.step, "after")

@@ -300,6 +300,17 @@ async def test_very_many_parents_of_one_job(client: Client, steps: Steps, start_
     assert (len(steps.ran), steps.ran[-1]) == (1_201, "last")
 
 
+async def test_more_parents_than_one_job_may_have(client: Client, steps: Steps) -> None:
+    parents = await client.enqueue_many(steps.step.call("parent") for _ in range(10_001))
+    with pytest.raises(OptionError, match="at most 10,000 parents, not 10,001: create them in a batch"):
+        await client.continue_with(parents, steps.step, "last")
+    async with client.batch() as batch:
+        with pytest.raises(OptionError, match="at most 10,000 parents"):
+            batch.continue_with(parents, steps.step, "last")
+        last = batch.continue_with([*parents[1:], parents[1]], steps.step, "last")
+    assert (await last.refresh()).record.unmet == 10_000
+
+
 async def test_what_cannot_be_continued(client: Client, steps: Steps) -> None:
     job = await client.enqueue(steps.step, "job")
     call = steps.step.call("child")
