@@ -181,13 +181,18 @@ def _leases(found: Snapshot) -> Iterator[Finding]:
 
 def _queue_lengths(found: Snapshot) -> Iterator[Finding]:
     for name, ids in found.queues.items():
-        ghosts = 0
+        ghosts: list[str] = []
         for job_id in ids:
             job = found.jobs.get(job_id)
-            ghosts += job is None or job.state is not State.ENQUEUED or job.queue != name
-        if ghosts != found.ghosts.get(name, 0):
+            if job is None or job.state is not State.ENQUEUED or job.queue != name:
+                ghosts.append(job_id)
+        if len(ghosts) != found.ghosts.get(name, 0):
             said = found.ghosts.get(name, 0)
-            yield Finding("queue", name, f"{ghosts} of its ids are of no job in it, but {said} are counted")
+            # The first ones are named so that others, a moment later, aren't taken for the same.
+            named = f" ({', '.join(ghosts[:3])})" if ghosts else ""
+            yield Finding(
+                "queue", name, f"{len(ghosts)} of its ids{named} are of no job in it, but {said} are counted"
+            )
 
 
 def _batches(found: Snapshot) -> Iterator[Finding]:
