@@ -68,18 +68,9 @@ def job_of(control: Control, new: NewJob, definition: Definition[..., R]) -> Job
     else:
         later = new.delay_ms > 0 or new.due_ms > system_clock()
         state = State.SCHEDULED if later else State.ENQUEUED
-    record = JobRecord(
-        new.id,
-        new.name,
-        new.queue,
-        state,
-        new.payload,
-        new.options,
-        new.priority,
-        parents=new.parents,
-        unmet=len(new.parents),
-        batch=new.batch,
-    )
+    record = JobRecord(new.id, new.name, new.queue, state, new.payload, new.options, new.priority)
+    if new.parents or new.batch:
+        record.parents, record.unmet, record.batch = new.parents, len(new.parents), new.batch
     return Job(control, record, definition)
 
 

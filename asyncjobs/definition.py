@@ -133,7 +133,7 @@ class Definition(Generic[P, R_co]):
         payload = pack_call(self.registry.serializer, args, kwargs, self.shape.names)
         if len(payload) > self.registry.max_payload:
             check_size(payload, self.registry.max_payload, f"the arguments of {self.name}")
-        return Call(self, payload, take_outputs())
+        return Call(self, payload, take_outputs() if payload else ())
 
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise `CallError` if arguments don't fit the signature."""

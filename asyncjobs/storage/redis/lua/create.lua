@@ -37,7 +37,6 @@ local function push_all()
       wake(queue)
     end
   end
-  queues, tails = {}, {}
 end
 
 local function earliest_due()
@@ -73,6 +72,7 @@ while i <= n do
       end
       if not ready then
         push_all()
+        queues, tails = {}, {}
         codes[at] = workflow().create_linked(id, queue, priority, delay, due, batch, first, last)
         linked, earliest = true, nil
       elseif due > now then
@@ -108,4 +108,4 @@ if linked then
   workflow().join_all()
   workflow().conclude({})
 end
-return table.concat(codes) .. (follow.put_off and '+' or '')
+return table.concat(codes) .. (linked and workflow().follow.put_off and '+' or '')

@@ -18,6 +18,7 @@
 -- @include due
 -- @include links
 -- @include place
+-- @include follow
 -- @include called_off
 -- @include linked
 -- @include finish
