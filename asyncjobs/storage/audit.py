@@ -87,8 +87,6 @@ class Snapshot:
     """Nodes that more is being done for (see `BatchStorage.carry_on`)."""
     recurring: dict[str, bool] = field(default_factory=dict[str, bool])
     """Recurring jobs, and whether somebody will look at each when its time comes."""
-    messages: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
-    """(job, node) of word that is on its way between shards."""
 
 
 class AuditStorage(Protocol):

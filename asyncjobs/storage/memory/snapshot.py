@@ -6,7 +6,7 @@ from asyncjobs.ids import shard_of
 from asyncjobs.storage.audit import BatchFacts, JobFacts, Snapshot
 from asyncjobs.storage.base import State
 from asyncjobs.storage.memory.batches import record_of
-from asyncjobs.storage.memory.entries import Place, node_of
+from asyncjobs.storage.memory.entries import Place
 from asyncjobs.storage.memory.shard import Shard
 
 
@@ -49,5 +49,4 @@ def snapshot(shard: Shard, shards: int) -> Snapshot:
         node: {child: is_remote for child, (_, is_remote) in edges.items()}
         for node, edges in shard.edges.items()
     }
-    found.messages = {(message.child, node_of(message.parent)) for message in shard.outbox}
     return found

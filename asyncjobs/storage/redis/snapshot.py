@@ -48,9 +48,6 @@ async def snapshot(shard: Shard) -> Snapshot:
     looked_at = {name async for name in _sorted(shard, shard.keys.key("recurring_next"))}
     names = await _strings(shard, "HKEYS", shard.keys.key("recurring"))
     found.recurring = {name: name in looked_at for name in names}
-    for message in await _strings(shard, "HKEYS", shard.keys.key("outbox")):
-        kind, to, other = message.split(" ")
-        found.messages.add((to, other) if kind == "E" else (other, to))
     return found
 
 
@@ -72,15 +69,7 @@ async def _keys(shard: Shard) -> AsyncIterator[tuple[str, str]]:
             key = raw.decode(errors="replace").removeprefix(shard.tag)
             if key not in seen:
                 seen.add(key)
-                for kind in (
-                    "continuations",
-                    "batch_continuations",
-                    "history",
-                    "log",
-                    "members",
-                    "job",
-                    "batch",
-                ):
+                for kind in KINDS:
                     before, _, after = PATTERNS[kind].partition("{}")
                     if key.startswith(before) and key.endswith(after):
                         yield kind, key[len(before) : len(key) - len(after)]

@@ -14,8 +14,8 @@ if row[1] ~= S.staging then
   return Opened.DONE
 end
 if row[2] then
-  local above = redis.call('HMGET', K.batch(row[2]), B.state, B.cancel_requested)
-  if not above[1] or above[1] == STUB then
+  local above = redis.call('HGET', K.batch(row[2]), B.state)
+  if not above or above == STUB then
     return Opened.MISSING
   elseif redis.call('ZSCORE', K.members(row[2]), '~' .. A.id) then
     -- It opens with the outermost one, or does so already by and by.

@@ -26,6 +26,7 @@
 -- @include grant
 -- @include fetch
 -- @include trim_list
+-- @include claim
 local call = redis.call
 local worker = K.worker(A.worker)
 call('HDEL', worker, '-')
@@ -100,14 +101,7 @@ if due == math.huge then
   due = ''
 else
   due = string.format('%.0f', due)
-  local claim = call('HGET', K.meta, M.due_claim)
-  local holder = claim and string.match(claim, '^' .. due .. ' (.*)$')
-  if not holder or holder == A.worker or call('EXISTS', K.worker(holder)) == 0 then
-    claimed = 1
-    if holder ~= A.worker then
-      call('HSET', K.meta, M.due_claim, due .. ' ' .. A.worker)
-    end
-  end
+  claimed = claim(M.due_claim, due) and 1 or 0
 end
 return { now, codes, due, claimed, more and 1 or 0, follow.put_off and 1 or 0, table.concat(dropped, ' '), grants,
   extras }
