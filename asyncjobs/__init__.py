@@ -5,6 +5,8 @@ from asyncjobs.batch_builder import BatchBuilder
 from asyncjobs.client import Client
 from asyncjobs.context import JobContext, current_context
 from asyncjobs.job import Call, Job
+from asyncjobs.limit import Limit
+from asyncjobs.limits import LimitInfo, LimitNumbers
 from asyncjobs.options import Exponential, Retention, Retry
 from asyncjobs.processes import ProcessContext
 from asyncjobs.recurring import RecurringJob
@@ -15,6 +17,7 @@ from asyncjobs.storage.base import BatchState, State
 from asyncjobs.sync import SyncClient
 from asyncjobs.sync_batch import SyncBatch
 from asyncjobs.sync_job import SyncJob
+from asyncjobs.unique import Unique
 from asyncjobs.worker import Worker
 
 __all__ = [
@@ -29,6 +32,9 @@ __all__ = [
     "Exponential",
     "Job",
     "JobContext",
+    "Limit",
+    "LimitInfo",
+    "LimitNumbers",
     "ProcessContext",
     "RecurringJob",
     "Registry",
@@ -38,6 +44,7 @@ __all__ = [
     "SyncBatch",
     "SyncClient",
     "SyncJob",
+    "Unique",
     "Worker",
     "current_context",
 ]

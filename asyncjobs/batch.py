@@ -20,7 +20,7 @@ from asyncjobs.continuations import (
     refuse_outputs,
 )
 from asyncjobs.control import Control
-from asyncjobs.creation import call_of, check_call, check_created, job_of, new_job
+from asyncjobs.creation import bound_jobs, call_of, check_call, job_of, new_job, settle
 from asyncjobs.definition import Definition
 from asyncjobs.errors import BatchNotFound, StorageError
 from asyncjobs.ids import shard_of
@@ -233,11 +233,10 @@ class Batch:
             for call in chunk:
                 check_call(call)
                 refuse_outputs(call)
-            new = [new_job(call, self._shard, batch=self.batch_id) for call in chunk]
-            jobs.extend(
-                job_of(self._control, job, call.definition) for job, call in zip(new, chunk, strict=True)
-            )
-            return self._create(new)
+            new = [self._new(call) for call in chunk]
+            made = [job_of(self._control, job, call.definition) for job, call in zip(new, chunk, strict=True)]
+            jobs.extend(made)
+            return self._create(new, made, chunk)
 
         await send_in_chunks(calls, CHUNK, CHUNKS_UNDER_WAY, create)
         return jobs
@@ -261,12 +260,22 @@ class Batch:
     ) -> Job[R]:
         if parents is None:
             refuse_outputs(call)
-        new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id)
-        await self._create([new])
-        return job_of(self._control, new, call.definition)
+        new = self._new(call, delay_ms, due_ms, parents or ())
+        job = job_of(self._control, new, call.definition)
+        await self._create([new], [job], [call])
+        return job
 
-    async def _create(self, jobs: list[NewJob]) -> None:
-        check_created(jobs, await self._control.storage.create(jobs))
+    def _new(
+        self, call: Call[Any], delay_ms: int = 0, due_ms: int = 0, parents: Sequence[Parent] = ()
+    ) -> NewJob:
+        shards = self._control.storage.shards
+        return new_job(call, self._shard, delay_ms, due_ms, parents, self.batch_id, shards=shards)
+
+    async def _create(
+        self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
+    ) -> None:
+        created = await self._control.storage.create(new)
+        await settle(self._control, new, created, bound_jobs(new, jobs, calls))
 
 
 def _not_found(batch_id: str) -> BatchNotFound:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from asyncjobs.chunks import send_in_chunks
+from asyncjobs.constraints import Constraints
 from asyncjobs.continuations import (
     Continuable,
     OnEnd,
@@ -19,9 +20,9 @@ from asyncjobs.continuations import (
     refuse_outputs,
 )
 from asyncjobs.control import Control
-from asyncjobs.creation import call_of, check_call, check_created, job_of, new_job
+from asyncjobs.creation import call_of, check_call, job_of, new_job, settle
 from asyncjobs.definition import Definition
-from asyncjobs.errors import BatchClosed, BatchNotFound, OptionError, StorageError
+from asyncjobs.errors import BatchClosed, BatchNotFound, OptionError, StorageError, UniqueConflict
 from asyncjobs.ids import new_id
 from asyncjobs.job import Call, Job
 from asyncjobs.options import epoch_ms, to_ms
@@ -57,6 +58,8 @@ class BatchBuilder:
         self._parent = parent
         self._within = frozenset((self.batch_id, *around))
         self._jobs: list[NewJob] = []
+        self._bound: dict[str, tuple[Job[Any], Constraints]] = {}
+        """By id, those that have constraints."""
         self._open = True
         self._committed = False
         self._nested: list[NewBatch] = []
@@ -162,9 +165,21 @@ class BatchBuilder:
         self._check_open()
         if parents is None:
             refuse_outputs(call)
-        new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id)
+        for parent in parents or ():
+            bound = self._root._bound.get(parent.id)
+            if bound is not None and bound[1].may_be_left_out:
+                raise OptionError(
+                    f"{call.definition.name} can't continue {bound[0].name} in the batch that creates it:"
+                    " that is unique, so that another job may be there instead; use on_conflict='replace', or"
+                    " continue it when the batch is committed"
+                )
+        shards = self._control.storage.shards
+        new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id, shards=shards)
+        job = job_of(self._control, new, call.definition)
         self._root._jobs.append(new)
-        return job_of(self._control, new, call.definition)
+        if call.constraints is not None:
+            self._root._bound[new.id] = job, call.constraints
+        return job
 
     def _check_open(self) -> None:
         if not (self._open and self._root._open):
@@ -254,9 +269,9 @@ class RootBatchBuilder(BatchBuilder):
     async def commit(self) -> None:
         """Send it, and let it appear. The end of the block does that; sent again, it changes nothing.
 
-        Raises `ParentGone`, `BatchNotFound` or `BatchClosed` (of a batch that it is to be nested in),
-        `StorageFull`, `StorageUnavailable`. Then nothing of it runs, unless the very last step was carried
-        out and its answer lost: commit again to be sure.
+        Raises `ParentGone`, `UniqueConflict`, `BatchNotFound` or `BatchClosed` (of a batch that it is to be
+        nested in), `StorageFull`, `StorageUnavailable`. Then nothing of it runs, unless the very last step was
+        carried out and its answer lost: commit again to be sure.
         """
         self._open = False
         storage = self._control.storage
@@ -269,11 +284,15 @@ class RootBatchBuilder(BatchBuilder):
 
         def create(chunk: list[NewJob]) -> Coroutine[Any, Any, object]:
             async def send() -> None:
-                check_created(chunk, await storage.create(chunk))
+                await settle(self._control, chunk, await storage.create(chunk), self._bound)
 
             return send()
 
-        await send_in_chunks(self._jobs, CHUNK, CHUNKS_UNDER_WAY, create)
+        try:
+            await send_in_chunks(self._jobs, CHUNK, CHUNKS_UNDER_WAY, create)
+        except UniqueConflict:
+            await self._free_keys()
+            raise
         self._check(await storage.commit_batch(self.batch_id))
         self._committed = True
         # From here on any worker does the rest, if this client can't.
@@ -281,6 +300,13 @@ class RootBatchBuilder(BatchBuilder):
             for _ in range(0, len(self._jobs) + len(batches), FOLLOW_LIMIT):
                 if not await storage.carry_on(self._shard):
                     break
+
+    async def _free_keys(self) -> None:
+        """Let go of the unique keys that what was sent of it holds, before that is swept away."""
+        with contextlib.suppress(StorageError):
+            for job_id, (_, constraints) in self._bound.items():
+                if constraints.unique is not None and constraints.job_id is None:
+                    await self._control.storage.delete(job_id)
 
     def _check(self, opened: Opened) -> None:
         if opened is Opened.MISSING:

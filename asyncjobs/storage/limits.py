@@ -70,11 +70,11 @@ class LimitStorage(Protocol):
     that grants it, and lets go of them in the very step that takes it out of that state, whatever that is. A
     limit with a span counts starts, which nobody gives back.
 
-    While a key has no room for another job of a queue (with those it has let into that queue counted, too), jobs
-    that would be enqueued become `throttled` instead, and so do those that lose the race for it when they are
-    to be granted. They wait by priority, and by when they were enqueued first. When there is room, the first
-    of them are put at the head of their queue (by priority where they have one), with no time of their own:
-    `enqueued_ms` stays. So nothing looks again and again, and one key's jobs don't stand in others' way.
+    While a key has no room for another job of a queue (those that it has let into that queue are counted,
+    too), jobs that would be enqueued become `throttled` instead, and so do those that lose the race for it
+    when they are to be granted. They wait by priority, and by when they were enqueued first. When there is
+    room, the first of them are put at the head of their queue (by priority where they have one); their
+    `enqueued_ms` stays as it was. So nothing looks again and again, and one key's jobs don't stand in others' way.
     """
 
     async def set_limit(self, name: str, numbers: Numbers | None) -> None:

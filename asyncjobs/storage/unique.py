@@ -22,8 +22,8 @@ class UniqueClaim:
     """A key that only one job holds at a time.
 
     A key counts as free if its holder is gone, or has ended, `PERIOD` excepted. It is let go of in the very
-    step that ends, starts or removes its holder. A job that is enqueued again by hand claims it again, but for
-    `PERIOD`; one that is retried, released or recovered doesn't.
+    step that ends, starts or removes its holder. A job that is enqueued again by hand claims it again, but
+    for `PERIOD`; one that is retried, released or recovered doesn't.
     """
 
     key: str

@@ -15,11 +15,20 @@ from tests.house.sources import PACKAGE, below, module_name, name
 # modules below it as well; the longest that fits counts.
 LAYERS = (
     ("errors", "clock", "ids", "chunks", "embedded"),
-    ("serialization", "retry", "options", "schedules"),
     ("storage", "storage.base", "storage.records"),
-    ("job", "context", "definition", "processes", "registry", "recurrence", "recurring_declarations"),
+    ("serialization", "retry", "unique", "limit", "options", "schedules"),
+    (
+        "constraints",
+        "job",
+        "context",
+        "definition",
+        "processes",
+        "registry",
+        "recurrence",
+        "recurring_declarations",
+    ),
     ("storage.memory", "storage.redis", "storage.conformance"),
-    ("results", "monitoring", "locks", "control", "continuations", "creation", "recurring"),
+    ("results", "monitoring", "locks", "limits", "control", "continuations", "creation", "recurring"),
     ("batch", "batch_builder"),
     ("client",),
     ("sync", "sync_batch", "sync_job", "sync_recurring"),

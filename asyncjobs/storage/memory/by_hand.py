@@ -134,9 +134,9 @@ def promote(shard: Shard, job_id: str, request_id: str) -> Requeued:
     if job.state not in (State.SCHEDULED, State.RETRYING):
         return Requeued.WRONG_STATE
     job.requests.append(request_id)
-    enter_queue(shard, job)
+    entered = enter_queue(shard, job)
     shard.record(job, "promoted")
-    conclude(shard, {job.queue} if job.state is State.ENQUEUED else set())
+    conclude(shard, {job.queue} if entered else set())
     return Requeued.REQUEUED
 
 

@@ -121,8 +121,7 @@ def start(shard: Shard, job: Job, queues: set[str]) -> None:
         if shard.lists[State.SCHEDULED].first_rank() == due:
             queues.add(job.queue)
     else:
-        enter_queue(shard, job)
-        if job.state is State.ENQUEUED:
+        if enter_queue(shard, job):
             queues.add(job.queue)
 
 

@@ -9,14 +9,15 @@ from asyncjobs.storage.memory.limits import Limit
 from asyncjobs.storage.memory.shard import Shard
 
 
-def enter_queue(shard: Shard, job: Job) -> None:
-    """A job that waits for nothing else: → `enqueued`, or `throttled`."""
+def enter_queue(shard: Shard, job: Job) -> bool:
+    """A job that waits for nothing else: → `enqueued`, or `throttled`; whether it is the former."""
     full = shard.limits.full_for(job)
     if full is None:
         shard.enqueue(job)
     else:
         job.enqueued_ms = shard.now()
         shard.throttle(job, full)
+    return full is None
 
 
 def acquire(shard: Shard, job: Job, *, suspect: bool) -> bool:

@@ -61,7 +61,7 @@ local function fail_broken(id)
   ended(id, S.failed, row[1], row[2])
 end
 
--- @include limits
+-- @include let_in
 -- A few parents are always within the bound, so that ending many jobs that wait doesn't leave a piece of work for each.
 local function detach(id, parents, at)
   local left = math.max(follow.left, 4)

@@ -1,4 +1,4 @@
--- take_controlled(id, queue, attempt_row, flags, suspect), drop_enqueued(id, queue, event), end_controlled(id, queue,
+-- take_controlled(id, queue, enqueued, suspect), drop_enqueued(id, queue, event), end_controlled(id, queue,
 -- is_final), open_windows(): of jobs under limits, with a unique key, or that expire: whether one whose id was taken out of
 -- its queue may be granted (else it is throttled, or cancelled); one isn't granted, but cancelled; one that was processing
 -- isn't any more (`queue`: it is back there); limits whose window opens let jobs in. O(limits of a job), O(windows).
