@@ -270,8 +270,8 @@ class RootBatchBuilder(BatchBuilder):
         """Send it, and let it appear. The end of the block does that; sent again, it changes nothing.
 
         Raises `ParentGone`, `UniqueConflict`, `BatchNotFound` or `BatchClosed` (of a batch that it is to be
-        nested in), `StorageFull`, `StorageUnavailable`. Then nothing of it runs, unless the very last step was
-        carried out and its answer lost: commit again to be sure.
+        nested in), `StorageFull`, `StorageUnavailable`. Then nothing of it runs, unless the very last step
+        was carried out and its answer lost: commit again to be sure.
         """
         self._open = False
         storage = self._control.storage

@@ -17,7 +17,7 @@ local codes, queues, tails, earliest, linked, holders = {}, {}, {}, nil, false, 
 local function tail_of(queue)
   local tail = tails[queue]
   if not tail then
-    tail = { ids = {}, at = {} }
+    tail = { ids = {}, at = {}, linked = {} }
     tails[queue] = tail
     queues[#queues + 1] = queue
   end
@@ -31,13 +31,18 @@ local function push_all()
     local pushed = #tail.ids == 0 or redis.pcall('RPUSH', K.queue(queue), unpack(tail.ids))
     if type(pushed) == 'table' then
       for k, id in ipairs(tail.ids) do
-        call('UNLINK', K.job(id))
+        if tail.linked[id] then
+          workflow().unmake(id)
+        else
+          call('UNLINK', K.job(id))
+        end
         codes[tail.at[k]] = '!'
       end
     else
       wake(queue)
     end
   end
+  queues, tails = {}, {}
 end
 
 local function earliest_due()
@@ -72,10 +77,14 @@ while i <= n do
         end
       end
       if not ready then
-        push_all()
-        queues, tails = {}, {}
-        local code, holder = workflow().create_linked(id, queue, priority, delay, due, how, first, last)
-        codes[at], linked, earliest = code, true, nil
+        local code, holder, is_last = workflow().create_linked(id, queue, priority, delay, due, how, first, last, push_all)
+        codes[at], linked, earliest = code or '!', true, nil
+        if is_last then
+          local tail = tail_of(queue)
+          tail.ids[#tail.ids + 1] = id
+          tail.at[#tail.at + 1] = at
+          tail.linked[id] = true
+        end
         if holder then
           holders = holders .. ' ' .. holder
         end

@@ -90,6 +90,9 @@ else
   end
 end
 follow_up()
+if made then
+  made.save_limits()
+end
 for queue in pairs(touched) do
   wake(queue)
 end

@@ -5,6 +5,7 @@
 -- @include follow_up
 local function conclude(counts)
   follow_up()
+  save_limits()
   for queue in pairs(follow.queues) do
     wake(queue)
   end

@@ -1,13 +1,24 @@
--- create_linked(id, queue, priority, delay, due, how, first, last), join_all(): makes a job that waits for parents, is a
--- member of a batch, is under limits, has a unique key or expires; its fields are ARGV[first] to ARGV[last]. `how`: "batch
--- expires replaces": "-" for none, ms or 0, 1 if it replaces who holds its key. A Created code, and with CONFLICT the
--- holder. When all are made, the second one adds the new members to their batches, before conclude is called.
+-- create_linked(id, queue, priority, delay, due, how, first, last, flush), join_all(): makes a job that waits for parents,
+-- is a member of a batch, is under limits, has a unique key or expires; its fields are ARGV[first] to ARGV[last]. `how`:
+-- "batch expires replaces": "-" for none, ms or 0, 1 if it replaces who holds its key. `flush` is called before anything is
+-- put into a queue. A Created code, or nil if its queue can't take it, and then nothing of it is kept; with CONFLICT, the
+-- holder; and whether it is left to the caller to push it to its queue. When all are made, the second one adds the new
+-- members to their batches, before conclude is called.
 -- O(parents + limits), O(members · log n).
 -- @include attach_parents
 -- @include join_batch
 -- @include called_off
 -- @include cancel_job
+-- @include take_controlled
 local joining = { batches = {}, ids = {} }
+local known = {}
+
+local function know(queue)
+  if not known[queue] then
+    redis.call('HSETNX', K.queues, queue, '')
+    known[queue] = true
+  end
+end
 
 local function replace_holder(holder, id)
   if redis.pcall('HGET', K.job(holder), F.state) ~= S.processing then
@@ -15,7 +26,40 @@ local function replace_holder(holder, id)
   end
 end
 
-local function create_linked(id, queue, priority, delay, due, how, first, last)
+-- One that can run at once.
+local function create_ready(id, queue, priority, flags, expires, unique, holder, limits, first, last, flush)
+  local job = K.job(id)
+  redis.call('HSET', job, F.state, S.enqueued, F.created, now, F.queue, queue, F.linked, flags .. ':',
+    unpack(ARGV, first, last))
+  if priority ~= '0' then
+    redis.call('HSET', job, F.priority, priority)
+  end
+  if expires ~= '0' then
+    redis.call('HSET', job, F.deadline, string.format('%.0f', now + expires))
+  end
+  if holder then
+    flush()
+    replace_holder(holder, id)
+  end
+  if unique then
+    claim_unique(id, unique)
+  end
+  if limits and not admit(id, queue, priority, limits, now) then
+    know(queue)
+    return Created.CREATED
+  elseif priority == '0' then
+    return Created.CREATED, nil, true
+  end
+  flush()
+  if not place(id, queue, priority, now) then
+    unmake(id)
+    return nil
+  end
+  follow.queues[queue] = true
+  return Created.CREATED
+end
+
+local function create_linked(id, queue, priority, delay, due, how, first, last, flush)
   local job, parents, staging, finished = K.job(id), '', false, false
   local unique, limits, flags = nil, nil, ''
   local batch, expires, replaces = string.match(how, '^(%S+) (%S+) (%S+)$')
@@ -56,6 +100,10 @@ local function create_linked(id, queue, priority, delay, due, how, first, last)
     end
   end
 
+  if n == 0 and batch == '-' and math.max(now + delay, tonumber(due)) <= now then
+    return create_ready(id, queue, priority, flags, expires, unique, holder, limits, first, last, flush)
+  end
+  flush()
   local timing = nil
   if delay ~= '0' or due ~= '0' or expires ~= '0' then
     timing = delay .. ' ' .. due .. (expires ~= '0' and ' ' .. expires or '')
@@ -68,13 +116,13 @@ local function create_linked(id, queue, priority, delay, due, how, first, last)
   if timing and (n > 0 or staging) then
     redis.call('HSET', job, F.timing, timing)
   end
-  if holder and holder ~= id then
+  if holder then
     replace_holder(holder, id)
   end
   if unique then
     claim_unique(id, unique)
   end
-  redis.call('HSETNX', K.queues, queue, '')
+  know(queue)
   if priority ~= '0' then
     redis.call('HSET', job, F.priority, priority)
   end

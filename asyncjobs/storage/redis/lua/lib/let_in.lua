@@ -1,6 +1,6 @@
--- settle_limits(): lets jobs into their queues that there is room for, of the limits that this script has changed, and
--- writes their counts. Needs `fail_broken`. O(limits changed + jobs let in · log waiters), at most FOLLOW_LIMIT of these in
--- one script; an entry of K.follow_ups has carry_on do the rest.
+-- settle_limits(): lets jobs into their queues that there is room for, of the limits that this script has changed. Needs
+-- `fail_broken`. O(limits changed + jobs let in · log waiters), at most FOLLOW_LIMIT of these in one script; an entry of
+-- K.follow_ups has carry_on do the rest. To be followed by save_limits.
 -- @include limits
 -- One that waited has room: into its queue, unless another of its limits has none.
 local function wake_waiter(id, from, queue, score)
@@ -15,12 +15,12 @@ local function wake_waiter(id, from, queue, score)
     if entry ~= from and room(entry, queue) <= 0 then
       redis.call('ZADD', K.limit_waiters(entry.id .. ':' .. queue), score, id)
       redis.call('HSET', job, F.throttled_by, (suspect and 's ' or '- ') .. entry.id)
-      more(entry, L.waiting .. queue, 1)
+      more_waiting(entry, queue, 1)
       return
     end
   end
   for _, use in ipairs(uses) do
-    more(entry_of(use.id, use), L.enqueued .. queue, 1)
+    more_enqueued(entry_of(use.id, use), queue, 1)
   end
   redis.call('HSET', job, F.state, S.enqueued)
   ledger.left[#ledger.left + 1] = id
@@ -43,29 +43,31 @@ local function wake_waiter(id, from, queue, score)
 end
 
 local function wake_waiters(entry)
+  if entry.waits == 0 or taken(entry) >= entry.most then
+    return
+  end
   local queues = {}
-  for field, n in pairs(entry.counts) do
-    if n > 0 and string.sub(field, 1, 1) == L.waiting then
-      queues[#queues + 1] = string.sub(field, 2)
+  for queue, n in pairs(entry.waiting) do
+    if n > 0 then
+      queues[#queues + 1] = queue
     end
   end
   table.sort(queues)
   for _, queue in ipairs(queues) do
-    local field = L.waiting .. queue
-    while follow.left > 0 and entry.counts[field] > 0 and room(entry, queue) > 0 do
+    while follow.left > 0 and entry.waiting[queue] > 0 and room(entry, queue) > 0 do
       local rows = redis.pcall('ZPOPMIN', K.limit_waiters(entry.id .. ':' .. queue),
         math.min(room(entry, queue), follow.left))
       if rows.err or #rows == 0 then
-        entry.counts[field] = 0
+        more_waiting(entry, queue, -entry.waiting[queue])
         break
       end
       for at = 1, #rows, 2 do
         follow.left = follow.left - 1
-        more(entry, field, -1)
+        more_waiting(entry, queue, -1)
         wake_waiter(rows[at], entry, queue, rows[at + 1])
       end
     end
-    if entry.counts[field] > 0 and room(entry, queue) > 0 then
+    if entry.waiting[queue] > 0 and room(entry, queue) > 0 then
       put_off('w' .. entry.id)
     end
   end
@@ -100,15 +102,5 @@ local function settle_limits()
       wake_waiters(entry)
     end
     push_woken()
-  end
-  if #ledger.parked > 0 then
-    redis.call('ZADD', K.throttled, unpack(ledger.parked))
-  end
-  if #ledger.left > 0 then
-    redis.call('ZREM', K.throttled, unpack(ledger.left))
-  end
-  ledger.parked, ledger.left = {}, {}
-  for _, entry in ipairs(ledger.all) do
-    save(entry)
   end
 end

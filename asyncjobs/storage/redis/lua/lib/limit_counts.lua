@@ -1,25 +1,31 @@
--- uses_of(limits), entry_of(id, use), more(entry, field, n), declare(use), room(entry, queue), save(entry): what is
--- counted of limits (see `LimitStorage`). What a script changes is kept in `ledger` and written once,
--- by save. Needs `put_off`. O(1) each, once a script for each limit; O(starts that have left its window) for a rate.
+-- uses_of(limits), entry_of(id, use), touch(entry), declare(use), room(entry, queue), save_limits(): what is counted of
+-- limits (see `LimitStorage`). What a script changes is kept in `ledger` and written once, by save_limits. Needs `put_off`.
+-- O(1) each, once a script for each limit; O(starts that have left its window) for a rate.
 local ledger = {
-  all = {}, entries = {}, touched = {}, numbers = {}, uses = {}, parked = {}, woken = {}, left = {},
+  all = {}, entries = {}, touched = {}, numbers = {}, uses = {}, parked = {}, woken = {}, left = {}, busy = {}, idle = {},
 }
+
+local function name_of(id)
+  return string.match(id, '^[^:]*')
+end
 
 -- What a job's field says: {most, per, id} of each. A text that many jobs have in common is read once.
 local function uses_of(limits)
   local uses = ledger.uses[limits]
   if not uses then
-    uses = {}
-    for most, per, id in string.gmatch(limits, '(%d+) (%d+) ([^\n]+)') do
-      uses[#uses + 1] = { most = tonumber(most), per = tonumber(per), id = id }
+    local most, per, id = string.match(limits, '^(%d+) (%d+) ([^\n]+)$')
+    if most then
+      -- Most jobs have one, and this is half the way to it.
+      uses = { { most = tonumber(most), per = tonumber(per), id = id, name = name_of(id) } }
+    else
+      uses = {}
+      for each, span, known in string.gmatch(limits, '(%d+) (%d+) ([^\n]+)') do
+        uses[#uses + 1] = { most = tonumber(each), per = tonumber(span), id = known, name = name_of(known) }
+      end
     end
     ledger.uses[limits] = uses
   end
   return uses
-end
-
-local function name_of(id)
-  return string.match(id, '^[^:]*')
 end
 
 -- The numbers that count: {most, per}, or nil if none are known. O(1), once a script for each name.
@@ -35,14 +41,28 @@ local function numbers_of(name)
 end
 
 local function touch(entry)
+  entry.changed = true
   if not entry.touched then
     entry.touched = true
     ledger.touched[#ledger.touched + 1] = entry
   end
 end
 
-local function more(entry, field, n)
-  entry.counts[field] = math.max((entry.counts[field] or 0) + n, 0)
+-- A count is never less than 0, whatever was lost.
+local function more_enqueued(entry, queue, n)
+  entry.enqueued[queue] = math.max((entry.enqueued[queue] or 0) + n, 0)
+  touch(entry)
+end
+
+local function more_waiting(entry, queue, n)
+  local before = entry.waiting[queue] or 0
+  local after = math.max(before + n, 0)
+  entry.waiting[queue], entry.waits = after, entry.waits + after - before
+  touch(entry)
+end
+
+local function more_running(entry, n)
+  entry.running = math.max(entry.running + n, 0)
   touch(entry)
 end
 
@@ -63,21 +83,23 @@ local function forget_starts(entry)
         entry.head = tonumber(at)
         break
       end
-      more(entry, L.started, -(n or 0))
+      entry.started = math.max(entry.started - (n or 0), 0)
       gone = gone + 1
     end
     if gone > 0 then
       redis.call('LTRIM', key, gone, -1)
+      touch(entry)
     end
   until gone < 20
   if not entry.head then
-    more(entry, L.started, -(entry.counts[L.started] or 0))
+    entry.started = 0
+    touch(entry)
   end
 end
 
 -- The numbers of the last one who made a job count, unless they were set by hand.
 local function declare(use)
-  local name = name_of(use.id)
+  local name = use.name
   local numbers = numbers_of(name)
   if numbers and (numbers.by_hand or (numbers.most == use.most and numbers.per == use.per)) then
     return
@@ -104,8 +126,11 @@ local function entry_of(id, use)
   if entry then
     return entry
   end
-  local numbers = numbers_of(name_of(id)) or use or { most = 1e9, per = 0 }
-  entry = { id = id, most = numbers.most, per = numbers.per, counts = {}, was = {}, starts = 0 }
+  local numbers = numbers_of(use and use.name or name_of(id)) or use or { most = 1e9, per = 0 }
+  entry = {
+    id = id, most = numbers.most, per = numbers.per, running = 0, started = 0, enqueued = {}, waiting = {}, waits = 0,
+    starts = 0, was = {},
+  }
   local flat = redis.pcall('HGETALL', K.limit(id))
   if flat.err then
     -- Something else was put there, and it mustn't stop what is limited.
@@ -113,13 +138,19 @@ local function entry_of(id, use)
     flat = {}
   end
   for at = 1, #flat, 2 do
-    local n = tonumber(flat[at + 1]) or 0
-    entry.counts[flat[at]], entry.was[flat[at]] = n, n
-    if n > 0 and string.sub(flat[at], 1, 1) == L.waiting then
-      entry.waited = true
+    local field, n = flat[at], tonumber(flat[at + 1]) or 0
+    entry.was[field] = n
+    if field == L.running then
+      entry.running = n
+    elseif field == L.started then
+      entry.started = n
+    elseif string.sub(field, 1, 1) == L.waiting then
+      entry.waiting[string.sub(field, 2)], entry.waits = n, entry.waits + n
+    else
+      entry.enqueued[string.sub(field, 2)] = n
     end
   end
-  entry.active = #flat > 0
+  entry.active, entry.waited = #flat > 0, entry.waits > 0
   ledger.entries[id] = entry
   ledger.all[#ledger.all + 1] = entry
   if entry.per > 0 then
@@ -129,44 +160,50 @@ local function entry_of(id, use)
 end
 
 local function taken(entry)
-  return entry.counts[entry.per > 0 and L.started or L.running] or 0
+  return entry.per > 0 and entry.started or entry.running
 end
 
 local function room(entry, queue)
-  return entry.most - taken(entry) - (entry.counts[L.enqueued .. queue] or 0)
+  return entry.most - taken(entry) - (entry.enqueued[queue] or 0)
 end
 
+-- Writes what has changed. A field that has become 0 stays until all are.
 local function save(entry)
-  local key, set, unset, waiting, active, lasting = K.limit(entry.id), {}, {}, false, false, false
-  for field, n in pairs(entry.counts) do
-    if n > 0 then
-      active = true
-      lasting = lasting or field ~= L.started
-      waiting = waiting or string.sub(field, 1, 1) == L.waiting
+  local key, set, was, lasting = K.limit(entry.id), {}, entry.was, entry.running > 0 or entry.waits > 0
+  for queue, n in pairs(entry.enqueued) do
+    lasting = lasting or n > 0
+    if n ~= (was[L.enqueued .. queue] or 0) then
+      set[#set + 1], set[#set + 2] = L.enqueued .. queue, n
     end
-    if n ~= (entry.was[field] or 0) then
-      if n > 0 then
-        set[#set + 1], set[#set + 2] = field, n
-      else
-        unset[#unset + 1] = field
+  end
+  local active = lasting or entry.started > 0
+  if active then
+    if entry.running ~= (was[L.running] or 0) then
+      set[#set + 1], set[#set + 2] = L.running, entry.running
+    end
+    if entry.started ~= (was[L.started] or 0) then
+      set[#set + 1], set[#set + 2] = L.started, entry.started
+    end
+    for queue, n in pairs(entry.waiting) do
+      if n ~= (was[L.waiting .. queue] or 0) then
+        set[#set + 1], set[#set + 2] = L.waiting .. queue, n
       end
-      entry.was[field] = n
     end
   end
-  if #set > 0 then
+  if not active then
+    if entry.active then
+      redis.call('UNLINK', key)
+      ledger.idle[#ledger.idle + 1] = entry.id
+    end
+  elseif #set > 0 then
     redis.call('HSET', key, unpack(set))
-  end
-  if #unset > 0 then
-    redis.call('HDEL', key, unpack(unset))
-  end
-  if active ~= entry.active then
-    redis.call(active and 'ZADD' or 'ZREM', K.active_limits, unpack(active and { 0, entry.id } or { entry.id }))
-    entry.active = active
+    if not entry.active then
+      ledger.busy[#ledger.busy + 1], ledger.busy[#ledger.busy + 2] = 0, entry.id
+    end
   end
   if entry.starts > 0 then
     redis.call('RPUSH', K.limit_starts(entry.id), string.format('%.0f %.0f', now, entry.starts))
     redis.call('PEXPIRE', K.limit_starts(entry.id), entry.per + STUB_MS)
-    entry.head, entry.starts = entry.head or now, 0
   end
   if entry.per > 0 then
     -- What counts starts alone is of no use when they are past; anything else has to stay.
@@ -175,12 +212,12 @@ local function save(entry)
     else
       redis.call('PEXPIRE', key, entry.per + STUB_MS)
     end
-    if waiting and entry.head then
-      if redis.call('ZADD', K.limit_due, string.format('%.0f', entry.head + entry.per), entry.id) == 1 then
+    local head = entry.head or (entry.starts > 0 and now)
+    if entry.waits > 0 and head then
+      if redis.call('ZADD', K.limit_due, string.format('%.0f', head + entry.per), entry.id) == 1 then
         -- Whoever takes the marker hears of the new time.
-        for field, n in pairs(entry.counts) do
-          if n > 0 and string.sub(field, 1, 1) == L.waiting then
-            local queue = string.sub(field, 2)
+        for queue, n in pairs(entry.waiting) do
+          if n > 0 then
             follow.queues[queue] = follow.queues[queue] or true
           end
         end
@@ -188,6 +225,26 @@ local function save(entry)
     elseif entry.waited then
       redis.call('ZREM', K.limit_due, entry.id)
     end
-    entry.waited = waiting
+  end
+end
+
+-- save_limits(): writes all that this script has changed. Once, as its last step but waking. O(limits changed).
+local function save_limits()
+  if #ledger.parked > 0 then
+    redis.call('ZADD', K.throttled, unpack(ledger.parked))
+  end
+  if #ledger.left > 0 then
+    redis.call('ZREM', K.throttled, unpack(ledger.left))
+  end
+  for _, entry in ipairs(ledger.all) do
+    if entry.changed then
+      save(entry)
+    end
+  end
+  if #ledger.busy > 0 then
+    redis.call('ZADD', K.active_limits, unpack(ledger.busy))
+  end
+  if #ledger.idle > 0 then
+    redis.call('ZREM', K.active_limits, unpack(ledger.idle))
   end
 end

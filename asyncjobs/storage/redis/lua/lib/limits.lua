@@ -1,4 +1,4 @@
--- admit, acquire, let_go(limits, queue), left_queue(limits, queue), left_waiters, enter_queue: the way of jobs under limits,
+-- admit(…), acquire(…), let_go(limits, queue), left_queue(limits, queue), enter_queue(…): the way of jobs under limits,
 -- each step told at its function; to be followed by settle_limits. O(limits of a job), O(log waiters) where one is throttled.
 -- @include place
 -- @include limit_counts
@@ -6,7 +6,7 @@ local function park(id, entry, queue, score, suspect)
   redis.call('ZADD', K.limit_waiters(entry.id .. ':' .. queue), score, id)
   redis.call('HSET', K.job(id), F.state, S.throttled, F.throttled_by, (suspect and 's ' or '- ') .. entry.id,
     F.throttled_at, now)
-  more(entry, L.waiting .. queue, 1)
+  more_waiting(entry, queue, 1)
   ledger.parked[#ledger.parked + 1] = now
   ledger.parked[#ledger.parked + 1] = id
 end
@@ -18,13 +18,13 @@ local function admit(id, queue, priority, limits, at)
   for _, use in ipairs(uses) do
     declare(use)
     local entry = entry_of(use.id, use)
-    if room(entry, queue) <= 0 or (entry.counts[L.waiting .. queue] or 0) > 0 then
+    if room(entry, queue) <= 0 or (entry.waiting[queue] or 0) > 0 then
       park(id, entry, queue, score_of(tonumber(priority) or 0, at))
       return false
     end
   end
   for _, use in ipairs(uses) do
-    more(entry_of(use.id, use), L.enqueued .. queue, 1)
+    more_enqueued(entry_of(use.id, use), queue, 1)
   end
   return true
 end
@@ -35,7 +35,7 @@ local function acquire(id, queue, priority, limits, at, suspect)
   local uses, full = uses_of(limits), nil
   for _, use in ipairs(uses) do
     local entry = entry_of(use.id, use)
-    more(entry, L.enqueued .. queue, -1)
+    more_enqueued(entry, queue, -1)
     if not full and taken(entry) >= entry.most then
       full = entry
     end
@@ -47,11 +47,11 @@ local function acquire(id, queue, priority, limits, at, suspect)
   for _, use in ipairs(uses) do
     local entry = entry_of(use.id, use)
     if use.per == 0 then
-      more(entry, L.running, 1)
+      more_running(entry, 1)
     end
     if entry.per > 0 then
-      more(entry, L.started, 1)
-      entry.starts = entry.starts + 1
+      entry.started, entry.starts = entry.started + 1, entry.starts + 1
+      touch(entry)
     end
   end
   return true
@@ -62,10 +62,10 @@ local function let_go(limits, queue)
   for _, use in ipairs(uses_of(limits)) do
     local entry = entry_of(use.id, use)
     if use.per == 0 then
-      more(entry, L.running, -1)
+      more_running(entry, -1)
     end
     if queue then
-      more(entry, L.enqueued .. queue, 1)
+      more_enqueued(entry, queue, 1)
     end
   end
 end
@@ -73,7 +73,7 @@ end
 -- A job that was enqueued isn't any more, and isn't granted.
 local function left_queue(limits, queue)
   for _, use in ipairs(uses_of(limits)) do
-    more(entry_of(use.id, use), L.enqueued .. queue, -1)
+    more_enqueued(entry_of(use.id, use), queue, -1)
   end
 end
 
@@ -98,6 +98,6 @@ local function left_waiters(id, queue, throttled_by)
   redis.call('ZREM', K.throttled, id)
   local limit = string.match(throttled_by or '', '^%S (.*)$')
   if limit and redis.call('ZREM', K.limit_waiters(limit .. ':' .. queue), id) == 1 then
-    more(entry_of(limit), L.waiting .. queue, -1)
+    more_waiting(entry_of(limit), queue, -1)
   end
 end

@@ -17,8 +17,18 @@ local function make_job(at)
   local first, last = at + 6, at + 5 + tonumber(ARGV[at + 5])
   local job, placed = K.job(id), true
   if ARGV[at + 4] ~= '' and call('EXISTS', job) == 0 then
-    local code = workflow().create_linked(id, queue, priority, '0', ARGV[at + 3], ARGV[at + 4], first, last)
-    return last + 1, id, code == Created.CREATED or nil
+    local code, _, is_last = workflow().create_linked(id, queue, priority, '0', ARGV[at + 3], ARGV[at + 4], first, last,
+      function() end)
+    if is_last and not place(id, queue, priority, now) then
+      workflow().unmake(id)
+      code = nil
+    elseif is_last then
+      wake(queue)
+    end
+    if code == Created.CONFLICT then
+      return last + 1, id, nil
+    end
+    return last + 1, id, code ~= nil
   elseif call('EXISTS', job) == 0 then
     local state = due > now and S.scheduled or S.enqueued
     call('HSET', job, F.state, state, F.created, now, F.queue, queue, unpack(ARGV, first, last))

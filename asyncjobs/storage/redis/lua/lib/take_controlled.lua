@@ -1,7 +1,7 @@
 -- take_controlled(id, queue, enqueued, suspect), drop_enqueued(id, queue, event), end_controlled(id, queue,
 -- is_final), open_windows(): of jobs under limits, with a unique key, or that expire: whether one whose id was taken out of
 -- its queue may be granted (else it is throttled, or cancelled); one isn't granted, but cancelled; one that was processing
--- isn't any more (`queue`: it is back there); limits whose window opens let jobs in. O(limits of a job), O(windows).
+-- isn't any more (`queue`: it is back there); unmake(id): one that was just made isn't to be there; limits whose window opens let jobs in. O(limits of a job), O(windows).
 -- @include cancel_job
 local function drop_enqueued(id, queue, event)
   local limits = redis.call('HGET', K.job(id), F.limits)
@@ -33,6 +33,18 @@ local function end_controlled(id, queue, is_final)
   if row[2] and is_final then
     release_unique(id, row[2])
   end
+end
+
+-- One that was made in this script isn't to be there.
+local function unmake(id)
+  local row = redis.call('HMGET', K.job(id), F.limits, F.unique, F.queue)
+  if row[1] then
+    left_queue(row[1], row[3])
+  end
+  if row[2] then
+    release_unique(id, row[2])
+  end
+  redis.call('UNLINK', K.job(id))
 end
 
 local function open_windows()

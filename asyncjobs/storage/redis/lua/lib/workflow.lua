@@ -14,7 +14,7 @@ local function workflow()
       ended = ended, gone = gone, create_linked = create_linked, join_all = join_all, follow_up = follow_up,
       conclude = conclude, follow = follow, enter_queue = enter_queue, fail_broken = fail_broken, let_go = let_go,
       take_controlled = take_controlled, drop_enqueued = drop_enqueued, end_controlled = end_controlled,
-      open_windows = open_windows,
+      open_windows = open_windows, save_limits = save_limits, unmake = unmake,
     }
   end
   return made
