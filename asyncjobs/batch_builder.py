@@ -22,7 +22,13 @@ from asyncjobs.continuations import (
 from asyncjobs.control import Control
 from asyncjobs.creation import call_of, check_call, job_of, new_job, settle
 from asyncjobs.definition import Definition
-from asyncjobs.errors import BatchClosed, BatchNotFound, OptionError, StorageError, UniqueConflict
+from asyncjobs.errors import (
+    AsyncjobsError,
+    BatchClosed,
+    BatchNotFound,
+    OptionError,
+    StorageError,
+)
 from asyncjobs.ids import new_id
 from asyncjobs.job import Call, Job
 from asyncjobs.options import epoch_ms, to_ms
@@ -62,6 +68,8 @@ class BatchBuilder:
         """By id, those that have constraints."""
         self._open = True
         self._committed = False
+        self._refused: AsyncjobsError | None = None
+        """Why it can't be committed any more."""
         self._nested: list[NewBatch] = []
 
     def __repr__(self) -> str:
@@ -269,16 +277,20 @@ class RootBatchBuilder(BatchBuilder):
     async def commit(self) -> None:
         """Send it, and let it appear. The end of the block does that; sent again, it changes nothing.
 
-        Raises `ParentGone`, `UniqueConflict`, `BatchNotFound` or `BatchClosed` (of a batch that it is to be
-        nested in), `StorageFull`, `StorageUnavailable`. Then nothing of it runs, unless the very last step
-        was carried out and its answer lost: commit again to be sure.
+        Raises `ParentGone`, `UniqueConflict`, `WrongDefinition`, `BatchNotFound` or `BatchClosed` (of a batch
+        that it is to be nested in): then nothing of it runs, and it can't be committed any more. Raises
+        `StorageFull`, `StorageUnavailable`: nothing of it runs, unless the very last step was carried out and
+        its answer lost; commit again to be sure.
         """
         self._open = False
+        if self._refused is not None:
+            raise self._refused
         storage = self._control.storage
         batches = [NewBatch(self.batch_id, self.name, self._parent), *self._nested]
         for at in range(0, len(batches), FOLLOW_LIMIT):
             opened = await storage.open_batches(batches[at : at + FOLLOW_LIMIT])
             if opened is Opened.COMMITTED and not at:
+                self._committed = True
                 return
             self._check(opened)
 
@@ -290,9 +302,13 @@ class RootBatchBuilder(BatchBuilder):
 
         try:
             await send_in_chunks(self._jobs, CHUNK, CHUNKS_UNDER_WAY, create)
-        except UniqueConflict:
+        except StorageError:
+            raise
+        except AsyncjobsError as error:
+            self._refused = error
             await self._free_keys()
             raise
+        self._jobs = [job for job in self._jobs if not self._left_out_for_another(job)]
         self._check(await storage.commit_batch(self.batch_id))
         self._committed = True
         # From here on any worker does the rest, if this client can't.
@@ -300,6 +316,10 @@ class RootBatchBuilder(BatchBuilder):
             for _ in range(0, len(self._jobs) + len(batches), FOLLOW_LIMIT):
                 if not await storage.carry_on(self._shard):
                     break
+
+    def _left_out_for_another(self, new: NewJob) -> bool:
+        """Whether another job was there instead of it."""
+        return new.id in self._bound and self._bound[new.id][0].id != new.id
 
     async def _free_keys(self) -> None:
         """Let go of the unique keys that what was sent of it holds, before that is swept away."""

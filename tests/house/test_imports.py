@@ -31,7 +31,7 @@ LAYERS = (
     ("results", "monitoring", "locks", "limits", "control", "continuations", "creation", "recurring"),
     ("batch", "batch_builder"),
     ("client",),
-    ("sync", "sync_batch", "sync_job", "sync_recurring"),
+    ("sync", "sync_batch", "sync_job", "sync_limits", "sync_recurring"),
     ("worker",),
     ("", "testing"),
     ("target",),
