@@ -5,6 +5,7 @@ from asyncjobs.batch_builder import BatchBuilder
 from asyncjobs.client import Client
 from asyncjobs.context import JobContext, current_context
 from asyncjobs.job import Call, Job
+from asyncjobs.middleware import CallNext
 from asyncjobs.options import Exponential, Retention, Retry
 from asyncjobs.processes import ProcessContext
 from asyncjobs.recurring import RecurringJob
@@ -23,6 +24,7 @@ __all__ = [
     "BatchBuilder",
     "BatchState",
     "Call",
+    "CallNext",
     "Client",
     "Cron",
     "Every",

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncjobs.clock import to_datetime
 from asyncjobs.errors import NotInJob, OptionError, Snooze
+from asyncjobs.lifespan import NO_STATE, state_or_error
+from asyncjobs.serialization import unpack_call
 from asyncjobs.storage.base import Grant, Note
 
 if TYPE_CHECKING:
     from asyncjobs.batch import Batch
     from asyncjobs.client import Client
+    from asyncjobs.definition import Definition
     from asyncjobs.sync import SyncClient
     from asyncjobs.sync_batch import SyncBatch
 
 _NO_CLIENT = "a job that runs in a process of its own has no client; open one, or return what to enqueue"
+_STATE_ELSEWHERE = (
+    "a job that runs in a process of its own doesn't see what the worker's lifespan has yielded: open what it"
+    " needs in the job, or at the top of its module"
+)
 
 _current: ContextVar[JobContext] = ContextVar("asyncjobs_context")
 
@@ -25,19 +33,27 @@ _current: ContextVar[JobContext] = ContextVar("asyncjobs_context")
 class JobContext:
     """A running attempt. A job declared with `context=True` gets it as its first argument."""
 
-    __slots__ = ("_client", "_grant", "_make_sync_client", "_sink", "cancelled")
+    __slots__ = (
+        *("_arguments", "_client", "_definition", "_grant", "_make_sync_client", "_sink", "_state"),
+        "cancelled",
+    )
 
     def __init__(
         self,
         grant: Grant,
+        definition: Definition[..., Any],
         sink: Callable[[Note], None],
         client: Client | None,
         make_sync_client: Callable[[], SyncClient] | None = None,
+        state: Any = NO_STATE,
     ) -> None:
         self._grant = grant
+        self._definition = definition
         self._sink = sink
         self._client = client
         self._make_sync_client = make_sync_client
+        self._state = state
+        self._arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
         self.cancelled: bool = False
         """True once the attempt is to stop (cancelled, timed out, shutdown).
 
@@ -73,6 +89,30 @@ class JobContext:
     def enqueued_at(self) -> datetime:
         """When the job became `enqueued` for this attempt."""
         return to_datetime(self._grant.enqueued_ms)
+
+    @property
+    def arguments(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+        """The positional and the keyword arguments of the job, results of its parents filled in.
+
+        They are copies: changing one changes nothing for the job. Raises `SerializationError` if they can't
+        be read, and `OutputError` if a parent's result isn't there.
+        """
+        if self._arguments is None:
+            serializer = self._definition.registry.serializer
+            args, kwargs = unpack_call(serializer, self._grant.payload, self._grant.outputs or {})
+            self._arguments = tuple(args), MappingProxyType(kwargs)
+        return self._arguments
+
+    @property
+    def state(self) -> Any:
+        """What the registry's lifespan has yielded in this worker.
+
+        Raises `LifespanError` if the registry has none, and `NotInJob` in jobs that run in a process of their
+        own.
+        """
+        if self._client is None:
+            raise NotInJob(_STATE_ELSEWHERE)
+        return state_or_error(self._state)
 
     @property
     def client(self) -> Client:

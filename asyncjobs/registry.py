@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from asyncjobs.context import JobContext
@@ -18,6 +18,8 @@ from asyncjobs.definition import (
     kind_of,
 )
 from asyncjobs.errors import DefinitionError, OptionError, UnknownJob
+from asyncjobs.lifespan import LifespanDeclarations, LifespanFunction
+from asyncjobs.middleware import JobMiddleware, MiddlewareDeclarations
 from asyncjobs.options import JobOptions, OptionOverrides
 from asyncjobs.processes import ProcessDeclarations
 from asyncjobs.recurring_declarations import RecurringDeclarations
@@ -54,11 +56,13 @@ class ContextJobDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[JobContext, P], R], /) -> SyncContextDefinition[P, R]: ...
 
 
-class Registry(ProcessDeclarations, RecurringDeclarations):
+class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclarations, LifespanDeclarations):
     """The jobs that a program knows. A client packs their arguments by it, and a worker runs what it holds.
 
     * `serializer`: how arguments and results are packed (default: a `MsgpackSerializer`).
     * `max_payload`: bytes that packed arguments, or a packed result, may have (default 1 MiB).
+    * `middleware`: what goes around every attempt of its jobs, outermost first; see `middleware`.
+    * `lifespan`: what each of its workers opens and closes; see `lifespan`.
     * Further keywords are the options that its jobs have unless they say otherwise (see `job`).
     """
 
@@ -67,6 +71,8 @@ class Registry(ProcessDeclarations, RecurringDeclarations):
         *,
         serializer: Serializer | None = None,
         max_payload: int = MAX_PAYLOAD,
+        middleware: Iterable[JobMiddleware] = (),
+        lifespan: LifespanFunction | None = None,
         **defaults: Unpack[OptionOverrides],
     ) -> None:
         super().__init__()
@@ -75,6 +81,10 @@ class Registry(ProcessDeclarations, RecurringDeclarations):
         self.defaults = JobOptions().merge(**defaults)
         self._definitions: dict[str, Definition[..., Any]] = {}
         self._by_name: dict[str, Definition[..., Any]] = {}
+        for around_jobs in middleware:
+            self.middleware(around_jobs)
+        if lifespan is not None:
+            self.lifespan(lifespan)
 
     @overload
     def job(  # type: ignore[overload-overlap]

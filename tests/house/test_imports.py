@@ -17,7 +17,10 @@ LAYERS = (
     ("errors", "clock", "ids", "chunks", "embedded"),
     ("serialization", "retry", "options", "schedules"),
     ("storage", "storage.base", "storage.records"),
-    ("job", "context", "definition", "processes", "registry", "recurrence", "recurring_declarations"),
+    (
+        *("job", "context", "definition", "lifespan", "middleware", "processes", "registry"),
+        *("recurrence", "recurring_declarations"),
+    ),
     ("storage.memory", "storage.redis", "storage.conformance"),
     ("results", "monitoring", "locks", "control", "continuations", "creation", "recurring"),
     ("batch", "batch_builder"),
