@@ -4,6 +4,7 @@ from asyncjobs.batch import Batch
 from asyncjobs.batch_builder import BatchBuilder
 from asyncjobs.client import Client
 from asyncjobs.context import JobContext, current_context
+from asyncjobs.drafts import EnqueueContext, JobDraft
 from asyncjobs.job import Call, Job
 from asyncjobs.middleware import CallNext
 from asyncjobs.options import Exponential, Retention, Retry
@@ -27,10 +28,12 @@ __all__ = [
     "CallNext",
     "Client",
     "Cron",
+    "EnqueueContext",
     "Every",
     "Exponential",
     "Job",
     "JobContext",
+    "JobDraft",
     "ProcessContext",
     "RecurringJob",
     "Registry",

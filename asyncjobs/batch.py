@@ -22,6 +22,7 @@ from asyncjobs.continuations import (
 from asyncjobs.control import Control
 from asyncjobs.creation import call_of, check_call, check_created, job_of, new_job
 from asyncjobs.definition import Definition
+from asyncjobs.drafts import drafts_of, send_drafts
 from asyncjobs.errors import BatchNotFound, StorageError
 from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
@@ -234,10 +235,9 @@ class Batch:
                 check_call(call)
                 refuse_outputs(call)
             new = [new_job(call, self._shard, batch=self.batch_id) for call in chunk]
-            jobs.extend(
-                job_of(self._control, job, call.definition) for job, call in zip(new, chunk, strict=True)
-            )
-            return self._create(new)
+            made = [job_of(self._control, job, call.definition) for job, call in zip(new, chunk, strict=True)]
+            jobs.extend(made)
+            return self._send(made, new, chunk)
 
         await send_in_chunks(calls, CHUNK, CHUNKS_UNDER_WAY, create)
         return jobs
@@ -262,8 +262,15 @@ class Batch:
         if parents is None:
             refuse_outputs(call)
         new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id)
-        await self._create([new])
-        return job_of(self._control, new, call.definition)
+        job = job_of(self._control, new, call.definition)
+        await self._send([job], [new], [call])
+        return job
+
+    async def _send(self, jobs: Sequence[Job[Any]], new: list[NewJob], calls: Sequence[Call[Any]]) -> None:
+        if self._control.middleware:
+            await send_drafts(self._control, drafts_of(jobs, new, calls), self._create)
+        else:
+            await self._create(new)
 
     async def _create(self, jobs: list[NewJob]) -> None:
         check_created(jobs, await self._control.storage.create(jobs))

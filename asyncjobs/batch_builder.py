@@ -21,6 +21,7 @@ from asyncjobs.continuations import (
 from asyncjobs.control import Control
 from asyncjobs.creation import call_of, check_call, check_created, job_of, new_job
 from asyncjobs.definition import Definition
+from asyncjobs.drafts import JobDraft, send_drafts
 from asyncjobs.errors import BatchClosed, BatchNotFound, OptionError, StorageError
 from asyncjobs.ids import new_id
 from asyncjobs.job import Call, Job
@@ -57,6 +58,8 @@ class BatchBuilder:
         self._parent = parent
         self._within = frozenset((self.batch_id, *around))
         self._jobs: list[NewJob] = []
+        # The same as `_jobs`. It is decided once: middleware that comes later mustn't find but a part.
+        self._drafts: list[JobDraft] | None = [] if control.middleware else None
         self._open = True
         self._committed = False
         self._nested: list[NewBatch] = []
@@ -164,7 +167,10 @@ class BatchBuilder:
             refuse_outputs(call)
         new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id)
         self._root._jobs.append(new)
-        return job_of(self._control, new, call.definition)
+        job = job_of(self._control, new, call.definition)
+        if (drafts := self._root._drafts) is not None:
+            drafts.append(JobDraft(job, new, call))
+        return job
 
     def _check_open(self) -> None:
         if not (self._open and self._root._open):
@@ -216,6 +222,8 @@ class NestedBatchBuilder(BatchBuilder):
         if exc_type is not None:
             root = self._root
             root._jobs = [job for job in root._jobs if job.batch not in left_out]
+            if root._drafts is not None:
+                root._drafts = [draft for draft in root._drafts if draft.batch not in left_out]
             root._nested = [batch for batch in root._nested if batch.id not in left_out]
 
     def _all(self) -> Iterator[NestedBatchBuilder]:
@@ -259,6 +267,12 @@ class RootBatchBuilder(BatchBuilder):
         out and its answer lost: commit again to be sure.
         """
         self._open = False
+        if self._drafts and not self._committed:
+            await send_drafts(self._control, self._drafts, self._send)
+        else:
+            await self._send(self._jobs)
+
+    async def _send(self, jobs: list[NewJob]) -> None:
         storage = self._control.storage
         batches = [NewBatch(self.batch_id, self.name, self._parent), *self._nested]
         for at in range(0, len(batches), FOLLOW_LIMIT):
@@ -273,12 +287,12 @@ class RootBatchBuilder(BatchBuilder):
 
             return send()
 
-        await send_in_chunks(self._jobs, CHUNK, CHUNKS_UNDER_WAY, create)
+        await send_in_chunks(jobs, CHUNK, CHUNKS_UNDER_WAY, create)
         self._check(await storage.commit_batch(self.batch_id))
         self._committed = True
         # From here on any worker does the rest, if this client can't.
         with contextlib.suppress(StorageError):
-            for _ in range(0, len(self._jobs) + len(batches), FOLLOW_LIMIT):
+            for _ in range(0, len(jobs) + len(batches), FOLLOW_LIMIT):
                 if not await storage.carry_on(self._shard):
                     break
 

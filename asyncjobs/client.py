@@ -23,8 +23,10 @@ from asyncjobs.continuations import (
 from asyncjobs.control import Control
 from asyncjobs.creation import call_of, check_call, check_created, job_of, new_job
 from asyncjobs.definition import Definition
+from asyncjobs.drafts import JobDraft, drafts_of, send_drafts
 from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
+from asyncjobs.middleware import EnqueueMiddleware
 from asyncjobs.options import epoch_ms, to_ms
 from asyncjobs.recurring import RecurringJobs
 from asyncjobs.registry import Registry
@@ -54,6 +56,10 @@ class Client(Control):
       `StorageUnavailable` is raised.
     * `durability`: `"server"` (default): a created job is as safe as the server's own settings make it;
       `"replicated"`: creating waits until a replica has it too (Redis' `WAIT`), or raises `NotReplicated`.
+    * `middleware`: coroutine functions that go around everything that it enqueues, outermost first; inside
+      the registry's `enqueue_middleware`. `async def tag(context: EnqueueContext, call_next: CallNext)` may
+      look at `context.jobs` and change them; `await call_next()` creates them. If it raises before, nothing
+      was created, and its error reaches who enqueues.
 
     It may be used by any number of tasks of one event loop. Calls that are made at the same time travel
     together.
@@ -68,6 +74,7 @@ class Client(Control):
         shards: int = 1,
         patience: timedelta | float = 10.0,
         durability: Literal["server", "replicated"] = "server",
+        middleware: Iterable[EnqueueMiddleware] = (),
     ) -> None:
         if url is None:
             url = os.environ.get("ASYNCJOBS_REDIS") or DEFAULT_URL
@@ -75,7 +82,7 @@ class Client(Control):
             seconds = to_ms(patience, "patience") / 1000
             replicas = 1 if durability == "replicated" else 0
             url = RedisStorage(url, namespace=namespace, shards=shards, patience=seconds, replicas=replicas)
-        super().__init__(url, registry)
+        super().__init__(url, registry, middleware)
         self.recurring = RecurringJobs(self)
         """Recurring jobs: put, look at, pause, trigger and remove them."""
         self._next_shard = 0
@@ -96,6 +103,8 @@ class Client(Control):
         Raises `StorageUnavailable`, `StorageError` or `SchemaMismatch`. Each `open` needs a `close`.
         """
         self._users += 1
+        # Now, for more may have been declared since it was made.
+        self._gather_middleware()
         try:
             await self.storage.open()
         except BaseException:
@@ -161,7 +170,10 @@ class Client(Control):
                 if call.outputs:
                     refuse_outputs(call)
             new = [new_job(call, self._take_shard()) for call in chunk]
-            jobs.extend(job_of(self, job, call.definition) for job, call in zip(new, chunk, strict=True))
+            made = [job_of(self, job, call.definition) for job, call in zip(new, chunk, strict=True)]
+            jobs.extend(made)
+            if self.middleware:
+                return send_drafts(self, drafts_of(made, new, chunk), self.storage.create)
             return self.storage.create(new)
 
         await send_in_chunks(calls, CHUNK, CHUNKS_UNDER_WAY, create)
@@ -228,8 +240,16 @@ class Client(Control):
             if chained and new:
                 parents = (Parent(new[-1].id, output=bool(call.outputs)),)
             new.append(new_job(call, shard, parents=parents))
+        calls = [call for call, _ in links]
+        jobs = [job_of(self, job, call.definition) for job, call in zip(new, calls, strict=True)]
+        if self.middleware:
+            await send_drafts(self, drafts_of(jobs, new, calls), self._create)
+        else:
+            await self._create(new)
+        return jobs
+
+    async def _create(self, new: list[NewJob]) -> None:
         check_created(new, await self.storage.create(new))
-        return [job_of(self, job, call.definition) for job, (call, _) in zip(new, links, strict=True)]
 
     def batch(self, name: str = "", /) -> RootBatchBuilder:
         """A batch: jobs that appear all at once, or not at all, and whose ends are counted.
@@ -268,5 +288,9 @@ class Client(Control):
         if call.outputs:
             refuse_outputs(call)
         new = new_job(call, self._take_shard(), delay_ms, due_ms)
+        if self.middleware:
+            job = job_of(self, new, call.definition)
+            await send_drafts(self, [JobDraft(job, new, call)], self.storage.create)
+            return job
         await self.storage.create((new,))
         return job_of(self, new, call.definition)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 
 from asyncjobs.clock import to_datetime
-from asyncjobs.serialization import Output
+from asyncjobs.options import OptionOverrides
+from asyncjobs.serialization import Output, unpack_call
 from asyncjobs.storage.base import HistoryEntry, JobRecord, LogLine, Parent, State
 
 if TYPE_CHECKING:
@@ -30,6 +31,17 @@ class Call(Generic[R_co]):
     """The packed arguments, as they were when the call was made."""
     outputs: tuple[str, ...] = ()
     """The jobs whose results are among the arguments; "" for the job before, in a chain."""
+
+    def options(self, **overrides: Unpack[OptionOverrides]) -> Call[R_co]:
+        """The same call with other options; see `Definition.options`. Raises `OptionError`."""
+        return Call(self.definition.options(**overrides), self.payload, self.outputs)
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """Its positional and keyword arguments: copies, with what stands for other jobs' results in place.
+
+        Raises `SerializationError` if they can't be read.
+        """
+        return unpack_call(self.definition.registry.serializer, self.payload)
 
 
 def _time(ms: int) -> datetime | None:

@@ -1,15 +1,22 @@
-"""Middleware: what goes around every attempt of a job. The first one declared is the outermost."""
+"""Middleware: what goes around every attempt of a job, and around every creation of jobs.
+
+One mechanism for both: a middleware is a coroutine function that takes a context and `call_next`. The first
+one declared is the outermost. What a client's middleware sees is in `drafts.py`.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from asyncjobs.context import JobContext
 from asyncjobs.errors import DefinitionError, MiddlewareError
 from asyncjobs.lifespan import name_of
+
+if TYPE_CHECKING:
+    from asyncjobs.drafts import EnqueueContext
 
 C = TypeVar("C")
 
@@ -17,7 +24,8 @@ C = TypeVar("C")
 class CallNext(Protocol):
     """What a middleware awaits, once, to have done what is inside it: `await call_next()`.
 
-    It gives the job's result, and raises what the job raises.
+    Around a run that gives the job's result, and raises what the job raises. Around an enqueue it gives None
+    once the jobs are created, and raises what keeps them from it.
     """
 
     def __call__(self) -> Awaitable[Any]:
@@ -27,7 +35,10 @@ class CallNext(Protocol):
 
 JobMiddleware: TypeAlias = Callable[[JobContext, CallNext], Awaitable[Any]]
 """What goes around attempts; what it returns is the job's result."""
+EnqueueMiddleware: TypeAlias = "Callable[[EnqueueContext, CallNext], Awaitable[None]]"
+"""What goes around the creation of jobs."""
 J = TypeVar("J", bound=JobMiddleware)
+E = TypeVar("E", bound=EnqueueMiddleware)
 M = TypeVar("M", bound=Callable[..., Any])
 
 
@@ -37,6 +48,7 @@ class MiddlewareDeclarations:
     def __init__(self) -> None:
         super().__init__()
         self._around_jobs: list[JobMiddleware] = []
+        self._around_enqueues: list[EnqueueMiddleware] = []
 
     def middleware(self, fn: J, /) -> J:
         """Have a coroutine function called around every attempt of a job of this registry; a decorator.
@@ -49,10 +61,25 @@ class MiddlewareDeclarations:
         self._around_jobs.append(checked(fn))
         return fn
 
+    def enqueue_middleware(self, fn: E, /) -> E:
+        """Have a coroutine function called whenever a client of this registry creates jobs; a decorator.
+
+        `async def tag(context: EnqueueContext, call_next: CallNext) -> None`; see `Client`. It goes around a
+        client's own middleware, and is the way to reach what jobs enqueue in workers that
+        `asyncjobs worker` starts. Raises `DefinitionError`.
+        """
+        self._around_enqueues.append(checked(fn))
+        return fn
+
     @property
     def job_middleware(self) -> tuple[JobMiddleware, ...]:
         """What is declared to go around attempts, outermost first."""
         return tuple(self._around_jobs)
+
+    @property
+    def client_middleware(self) -> tuple[EnqueueMiddleware, ...]:
+        """What is declared to go around what its clients enqueue, outermost first."""
+        return tuple(self._around_enqueues)
 
 
 def checked(fn: M) -> M:
@@ -72,6 +99,11 @@ def checked(fn: M) -> M:
             f"{name_of(fn)} can't be a middleware, for it is called with a context and call_next: {error}"
         ) from None
     return fn
+
+
+def all_checked(middleware: Iterable[M]) -> tuple[M, ...]:
+    """Several, as they are given to a constructor. Raises `DefinitionError`."""
+    return tuple(checked(fn) for fn in middleware)
 
 
 def pass_through(

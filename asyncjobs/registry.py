@@ -19,7 +19,7 @@ from asyncjobs.definition import (
 )
 from asyncjobs.errors import DefinitionError, OptionError, UnknownJob
 from asyncjobs.lifespan import LifespanDeclarations, LifespanFunction
-from asyncjobs.middleware import JobMiddleware, MiddlewareDeclarations
+from asyncjobs.middleware import EnqueueMiddleware, JobMiddleware, MiddlewareDeclarations
 from asyncjobs.options import JobOptions, OptionOverrides
 from asyncjobs.processes import ProcessDeclarations
 from asyncjobs.recurring_declarations import RecurringDeclarations
@@ -62,6 +62,7 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
     * `serializer`: how arguments and results are packed (default: a `MsgpackSerializer`).
     * `max_payload`: bytes that packed arguments, or a packed result, may have (default 1 MiB).
     * `middleware`: what goes around every attempt of its jobs, outermost first; see `middleware`.
+    * `enqueue_middleware`: what goes around everything that its clients enqueue; see `enqueue_middleware`.
     * `lifespan`: what each of its workers opens and closes; see `lifespan`.
     * Further keywords are the options that its jobs have unless they say otherwise (see `job`).
     """
@@ -72,6 +73,7 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
         serializer: Serializer | None = None,
         max_payload: int = MAX_PAYLOAD,
         middleware: Iterable[JobMiddleware] = (),
+        enqueue_middleware: Iterable[EnqueueMiddleware] = (),
         lifespan: LifespanFunction | None = None,
         **defaults: Unpack[OptionOverrides],
     ) -> None:
@@ -83,6 +85,8 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
         self._by_name: dict[str, Definition[..., Any]] = {}
         for around_jobs in middleware:
             self.middleware(around_jobs)
+        for around_enqueues in enqueue_middleware:
+            self.enqueue_middleware(around_enqueues)
         if lifespan is not None:
             self.lifespan(lifespan)
 

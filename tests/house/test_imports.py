@@ -22,7 +22,7 @@ LAYERS = (
         *("recurrence", "recurring_declarations"),
     ),
     ("storage.memory", "storage.redis", "storage.conformance"),
-    ("results", "monitoring", "locks", "control", "continuations", "creation", "recurring"),
+    ("results", "monitoring", "locks", "control", "continuations", "creation", "drafts", "recurring"),
     ("batch", "batch_builder"),
     ("client",),
     ("sync", "sync_batch", "sync_job", "sync_recurring"),
