@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -30,30 +31,32 @@ _STATE_ELSEWHERE = (
 _current: ContextVar[JobContext] = ContextVar("asyncjobs_context")
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all jobs have in common that run in a worker's own process."""
+
+    client: Client
+    make_sync_client: Callable[[], SyncClient]
+    state: Any = NO_STATE
+    """What the lifespan has yielded."""
+
+
 class JobContext:
     """A running attempt. A job declared with `context=True` gets it as its first argument."""
 
-    __slots__ = (
-        *("_arguments", "_client", "_definition", "_grant", "_make_sync_client", "_sink", "_state"),
-        "cancelled",
-    )
+    __slots__ = ("_arguments", "_definition", "_grant", "_sink", "_surroundings", "cancelled")
 
     def __init__(
         self,
         grant: Grant,
         definition: Definition[..., Any],
         sink: Callable[[Note], None],
-        client: Client | None,
-        make_sync_client: Callable[[], SyncClient] | None = None,
-        state: Any = NO_STATE,
+        surroundings: Surroundings | None,
     ) -> None:
         self._grant = grant
         self._definition = definition
         self._sink = sink
-        self._client = client
-        self._make_sync_client = make_sync_client
-        self._state = state
-        self._arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
+        self._surroundings = surroundings
         self.cancelled: bool = False
         """True once the attempt is to stop (cancelled, timed out, shutdown).
 
@@ -97,10 +100,11 @@ class JobContext:
         They are copies: changing one changes nothing for the job. Raises `SerializationError` if they can't
         be read, and `OutputError` if a parent's result isn't there.
         """
-        if self._arguments is None:
+        # Not prepared by every attempt, for few are asked.
+        if not hasattr(self, "_arguments"):
             serializer = self._definition.registry.serializer
             args, kwargs = unpack_call(serializer, self._grant.payload, self._grant.outputs or {})
-            self._arguments = tuple(args), MappingProxyType(kwargs)
+            self._arguments: tuple[tuple[Any, ...], Mapping[str, Any]] = tuple(args), MappingProxyType(kwargs)
         return self._arguments
 
     @property
@@ -110,16 +114,12 @@ class JobContext:
         Raises `LifespanError` if the registry has none, and `NotInJob` in jobs that run in a process of their
         own.
         """
-        if self._client is None:
-            raise NotInJob(_STATE_ELSEWHERE)
-        return state_or_error(self._state)
+        return state_or_error(self._within(_STATE_ELSEWHERE).state)
 
     @property
     def client(self) -> Client:
         """The worker's client, to enqueue further jobs. Not in jobs that run in a process of their own."""
-        if self._client is None:
-            raise NotInJob(_NO_CLIENT)
-        return self._client
+        return self._within(_NO_CLIENT).client
 
     @property
     def batch(self) -> Batch | None:
@@ -132,9 +132,7 @@ class JobContext:
     @property
     def sync_client(self) -> SyncClient:
         """The worker's client with verbs that block, for plain functions that run in a thread."""
-        if self._make_sync_client is None:
-            raise NotInJob(_NO_CLIENT)
-        return self._make_sync_client()
+        return self._within(_NO_CLIENT).make_sync_client()
 
     @property
     def sync_batch(self) -> SyncBatch | None:
@@ -158,6 +156,11 @@ class JobContext:
     def snooze(self, delay: timedelta | float) -> NoReturn:
         """End this attempt, and run the job after `delay` (a `timedelta` or seconds); it uses no retry."""
         raise Snooze(delay)
+
+    def _within(self, otherwise: str) -> Surroundings:
+        if self._surroundings is None:
+            raise NotInJob(otherwise)
+        return self._surroundings
 
 
 def _storable(text: str) -> str:

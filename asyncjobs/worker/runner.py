@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from asyncjobs.context import JobContext, set_current_context
+from asyncjobs.context import JobContext, Surroundings, set_current_context
 from asyncjobs.definition import Definition
 from asyncjobs.errors import UnknownJob
 from asyncjobs.lifespan import NO_STATE
@@ -41,11 +41,9 @@ class Runner:
     def __init__(self, registry: Registry, client: Client, notes: Notes, state: Any = NO_STATE) -> None:
         self._registry = registry
         self._middleware = registry.job_middleware
-        self._state = state
-        self._client = client
         self._notes = notes
         self._loop = asyncio.get_running_loop()
-        self._sync_client = functools.partial(SyncClient.of, client, self._loop)
+        self._surroundings = Surroundings(client, functools.partial(SyncClient.of, client, self._loop), state)
         self._processes: dict[str, ProcessExecutor] = {}
 
     def start(self, grant: Grant, worker: str, ended: Ended, freed: Freed) -> Attempt:
@@ -71,9 +69,7 @@ class Runner:
                 grant,
                 definition,
                 functools.partial(self._notes.add, worker),
-                self._client,
-                self._sync_client,
-                self._state,
+                self._surroundings,
             )
             attempt.context = context
             set_current_context(context)
