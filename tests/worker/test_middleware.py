@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 from asyncjobs import CallNext, Client, JobContext, Registry, Retry, State, Worker, current_context
 from asyncjobs.errors import JobCancelled, JobFailed, RetryLater
+from asyncjobs.worker import executors
 from tests.reaching import reaches
 from tests.waiting import eventually
 from tests.worker import crunching
@@ -417,6 +419,34 @@ class TestItsEnd:
         assert ends == ["CancelledError"]
         pid = int((tmp_path / "pid.txt").read_text())
         await eventually(lambda: not psutil.pid_exists(pid))
+
+    async def test_a_timeout_covers_it_after_it_has_given_up_waiting_for_a_process(
+        self,
+        client: Client,
+        registry: Registry,
+        start_worker: StartWorker,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        monkeypatch.setattr(executors.os, "cpu_count", lambda: 1)
+        pid_file = tmp_path / "pid.txt"
+
+        @registry.middleware
+        async def impatient(context: JobContext, call_next: CallNext) -> Any:
+            if context.name == "crunch.endless":
+                return await call_next()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    return await call_next()
+            return await asyncio.sleep(3600)
+
+        endless = registry.job(name="crunch.endless", runs_in="process")(crunching.endless.fn)
+        await start_worker()
+        await client.enqueue(endless, str(pid_file))
+        await eventually(pid_file.exists)
+        job = await client.enqueue(double_of(registry, "process").options(timeout=0.3), 2)
+        with pytest.raises(JobFailed, match=r"timeout of 0\.3 s"):
+            await job.result(timeout=20)
 
     @pytest.mark.parametrize("where", ["middleware", "job"])
     async def test_a_cancellation_ends_it_too(
