@@ -6,6 +6,8 @@ from asyncjobs.client import Client
 from asyncjobs.context import JobContext, current_context
 from asyncjobs.drafts import EnqueueContext, JobDraft
 from asyncjobs.job import Call, Job
+from asyncjobs.limit import Limit
+from asyncjobs.limits import LimitInfo, LimitNumbers
 from asyncjobs.middleware import CallNext
 from asyncjobs.options import Exponential, Retention, Retry
 from asyncjobs.processes import ProcessContext
@@ -17,6 +19,7 @@ from asyncjobs.storage.base import BatchState, State
 from asyncjobs.sync import SyncClient
 from asyncjobs.sync_batch import SyncBatch
 from asyncjobs.sync_job import SyncJob
+from asyncjobs.unique import Unique
 from asyncjobs.worker import Worker
 
 __all__ = [
@@ -34,6 +37,9 @@ __all__ = [
     "Job",
     "JobContext",
     "JobDraft",
+    "Limit",
+    "LimitInfo",
+    "LimitNumbers",
     "ProcessContext",
     "RecurringJob",
     "Registry",
@@ -43,6 +49,7 @@ __all__ = [
     "SyncBatch",
     "SyncClient",
     "SyncJob",
+    "Unique",
     "Worker",
     "current_context",
 ]

@@ -20,7 +20,7 @@ from asyncjobs.continuations import (
     refuse_outputs,
 )
 from asyncjobs.control import Control
-from asyncjobs.creation import call_of, check_call, check_created, job_of, new_job
+from asyncjobs.creation import bound_jobs, call_of, check_call, job_of, new_job, settle
 from asyncjobs.definition import Definition
 from asyncjobs.drafts import drafts_of, send_drafts
 from asyncjobs.errors import BatchNotFound, StorageError
@@ -234,10 +234,10 @@ class Batch:
             for call in chunk:
                 check_call(call)
                 refuse_outputs(call)
-            new = [new_job(call, self._shard, batch=self.batch_id) for call in chunk]
+            new = [self._new(call) for call in chunk]
             made = [job_of(self._control, job, call.definition) for job, call in zip(new, chunk, strict=True)]
             jobs.extend(made)
-            return self._send(made, new, chunk)
+            return self._create(new, made, chunk)
 
         await send_in_chunks(calls, CHUNK, CHUNKS_UNDER_WAY, create)
         return jobs
@@ -261,19 +261,30 @@ class Batch:
     ) -> Job[R]:
         if parents is None:
             refuse_outputs(call)
-        new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id)
+        new = self._new(call, delay_ms, due_ms, parents or ())
         job = job_of(self._control, new, call.definition)
-        await self._send([job], [new], [call])
+        await self._create([new], [job], [call])
         return job
 
-    async def _send(self, jobs: Sequence[Job[Any]], new: list[NewJob], calls: Sequence[Call[Any]]) -> None:
-        if self._control.middleware:
-            await send_drafts(self._control, drafts_of(jobs, new, calls), self._create)
-        else:
-            await self._create(new)
+    def _new(
+        self, call: Call[Any], delay_ms: int = 0, due_ms: int = 0, parents: Sequence[Parent] = ()
+    ) -> NewJob:
+        shards = self._control.storage.shards
+        return new_job(call, self._shard, delay_ms, due_ms, parents, self.batch_id, shards=shards)
 
-    async def _create(self, jobs: list[NewJob]) -> None:
-        check_created(jobs, await self._control.storage.create(jobs))
+    async def _create(
+        self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
+    ) -> None:
+        if self._control.middleware:
+            await send_drafts(self._control, drafts_of(self._control, new, jobs, calls), self._settle)
+        else:
+            await self._settle(new, jobs, calls)
+
+    async def _settle(
+        self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
+    ) -> None:
+        created = await self._control.storage.create(new)
+        await settle(self._control, new, created, bound_jobs(new, jobs, calls))
 
 
 def _not_found(batch_id: str) -> BatchNotFound:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from asyncjobs.chunks import send_in_chunks
+from asyncjobs.constraints import Constraints
 from asyncjobs.continuations import (
     Continuable,
     OnEnd,
@@ -19,10 +20,10 @@ from asyncjobs.continuations import (
     refuse_outputs,
 )
 from asyncjobs.control import Control
-from asyncjobs.creation import call_of, check_call, check_created, job_of, new_job
+from asyncjobs.creation import bound_jobs, call_of, check_call, job_of, new_job, settle
 from asyncjobs.definition import Definition
 from asyncjobs.drafts import JobDraft, send_drafts
-from asyncjobs.errors import BatchClosed, BatchNotFound, OptionError, StorageError
+from asyncjobs.errors import BatchClosed, BatchNotFound, OptionError, StorageError, UniqueConflict
 from asyncjobs.ids import new_id
 from asyncjobs.job import Call, Job
 from asyncjobs.options import epoch_ms, to_ms
@@ -58,6 +59,8 @@ class BatchBuilder:
         self._parent = parent
         self._within = frozenset((self.batch_id, *around))
         self._jobs: list[NewJob] = []
+        self._bound: dict[str, tuple[Job[Any], Constraints]] = {}
+        """By id, those that have constraints."""
         # The same as `_jobs`. It is decided once: middleware that comes later mustn't find but a part.
         self._drafts: list[JobDraft] | None = [] if control.middleware else None
         self._open = True
@@ -165,11 +168,22 @@ class BatchBuilder:
         self._check_open()
         if parents is None:
             refuse_outputs(call)
-        new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id)
-        self._root._jobs.append(new)
+        for parent in parents or ():
+            bound = self._root._bound.get(parent.id)
+            if bound is not None and bound[1].may_be_left_out:
+                raise OptionError(
+                    f"{call.definition.name} can't continue {bound[0].name} in the batch that creates it:"
+                    " that is unique, so that another job may be there instead; use on_conflict='replace', or"
+                    " continue it when the batch is committed"
+                )
+        shards = self._control.storage.shards
+        new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id, shards=shards)
         job = job_of(self._control, new, call.definition)
+        self._root._jobs.append(new)
+        if call.constraints is not None:
+            self._root._bound[new.id] = job, call.constraints
         if (drafts := self._root._drafts) is not None:
-            drafts.append(JobDraft(job, new, call))
+            drafts.append(JobDraft(self._control, new, job, call))
         return job
 
     def _check_open(self) -> None:
@@ -262,17 +276,23 @@ class RootBatchBuilder(BatchBuilder):
     async def commit(self) -> None:
         """Send it, and let it appear. The end of the block does that; sent again, it changes nothing.
 
-        Raises `ParentGone`, `BatchNotFound` or `BatchClosed` (of a batch that it is to be nested in),
-        `StorageFull`, `StorageUnavailable`. Then nothing of it runs, unless the very last step was carried
-        out and its answer lost: commit again to be sure.
+        Raises `ParentGone`, `UniqueConflict`, `BatchNotFound` or `BatchClosed` (of a batch that it is to be
+        nested in), `StorageFull`, `StorageUnavailable`. Then nothing of it runs, unless the very last step was
+        carried out and its answer lost: commit again to be sure.
         """
         self._open = False
         if self._drafts and not self._committed:
-            await send_drafts(self._control, self._drafts, self._send)
+            await send_drafts(self._control, self._drafts, self._send_drafted)
         else:
             await self._send(self._jobs)
 
-    async def _send(self, jobs: list[NewJob]) -> None:
+    async def _send_drafted(
+        self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
+    ) -> None:
+        self._bound = bound_jobs(new, jobs, calls)
+        await self._send(new)
+
+    async def _send(self, jobs: Sequence[NewJob]) -> None:
         storage = self._control.storage
         batches = [NewBatch(self.batch_id, self.name, self._parent), *self._nested]
         for at in range(0, len(batches), FOLLOW_LIMIT):
@@ -283,11 +303,15 @@ class RootBatchBuilder(BatchBuilder):
 
         def create(chunk: list[NewJob]) -> Coroutine[Any, Any, object]:
             async def send() -> None:
-                check_created(chunk, await storage.create(chunk))
+                await settle(self._control, chunk, await storage.create(chunk), self._bound)
 
             return send()
 
-        await send_in_chunks(jobs, CHUNK, CHUNKS_UNDER_WAY, create)
+        try:
+            await send_in_chunks(jobs, CHUNK, CHUNKS_UNDER_WAY, create)
+        except UniqueConflict:
+            await self._free_keys()
+            raise
         self._check(await storage.commit_batch(self.batch_id))
         self._committed = True
         # From here on any worker does the rest, if this client can't.
@@ -295,6 +319,13 @@ class RootBatchBuilder(BatchBuilder):
             for _ in range(0, len(jobs) + len(batches), FOLLOW_LIMIT):
                 if not await storage.carry_on(self._shard):
                     break
+
+    async def _free_keys(self) -> None:
+        """Let go of the unique keys that what was sent of it holds, before that is swept away."""
+        with contextlib.suppress(StorageError):
+            for job_id, (_, constraints) in self._bound.items():
+                if constraints.unique is not None and constraints.job_id is None:
+                    await self._control.storage.delete(job_id)
 
     def _check(self, opened: Opened) -> None:
         if opened is Opened.MISSING:

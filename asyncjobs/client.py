@@ -21,11 +21,12 @@ from asyncjobs.continuations import (
     refuse_outputs,
 )
 from asyncjobs.control import Control
-from asyncjobs.creation import call_of, check_call, check_created, job_of, new_job
+from asyncjobs.creation import bound_jobs, call_of, check_call, job_of, new_job, settle
 from asyncjobs.definition import Definition
-from asyncjobs.drafts import JobDraft, drafts_of, send_drafts
+from asyncjobs.drafts import drafts_of, send_drafts
 from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
+from asyncjobs.limits import Limits
 from asyncjobs.middleware import EnqueueMiddleware
 from asyncjobs.options import epoch_ms, to_ms
 from asyncjobs.recurring import RecurringJobs
@@ -85,6 +86,8 @@ class Client(Control):
         super().__init__(url, registry, middleware)
         self.recurring = RecurringJobs(self)
         """Recurring jobs: put, look at, pause, trigger and remove them."""
+        self.limits = Limits(self)
+        """Limits: look at them, and change their numbers."""
         self._next_shard = 0
         self._users = 0
 
@@ -129,7 +132,10 @@ class Client(Control):
         """Create a job that runs as soon as a worker is free: `enqueue(send_email, to, subject="Hi")`.
 
         Takes a definition and its arguments, or a `Call`. When it returns, the job is in the storage. Raises
-        `CallError`, `SerializationError`, `PayloadTooLarge`, `StorageFull`, `StorageUnavailable`.
+        `CallError`, `SerializationError`, `PayloadTooLarge`, `UniqueConflict`, `StorageFull`,
+        `StorageUnavailable`.
+
+        Of a unique job, and of one with a `job_id`, the job that is there already may be what is returned.
         """
         return await self._submit(call_of(what, args, kwargs))
 
@@ -160,21 +166,23 @@ class Client(Control):
         """Create many jobs: `enqueue_many(resize.call(path) for path in paths)`. Also from an async iterable.
 
         They are sent in chunks while the iterable goes on, so it may be of any length. Each chunk is there or
-        isn't; if the iterable raises, the chunks before that are there. (A batch creates all or none.)
+        isn't; if the iterable raises, the chunks before that are there. (A batch creates all or none.) Of a
+        chunk in which one raises `UniqueConflict`, the others are there.
         """
         jobs: list[Job[R]] = []
 
         def create(chunk: list[Call[R]]) -> Coroutine[Any, Any, object]:
+            bound = False
             for call in chunk:
                 check_call(call)
                 if call.outputs:
                     refuse_outputs(call)
-            new = [new_job(call, self._take_shard()) for call in chunk]
+                bound = bound or call.constraints is not None
+            shards = self.storage.shards
+            new = [new_job(call, self._take_shard(), shards=shards) for call in chunk]
             made = [job_of(self, job, call.definition) for job, call in zip(new, chunk, strict=True)]
             jobs.extend(made)
-            if self.middleware:
-                return send_drafts(self, drafts_of(made, new, chunk), self.storage.create)
-            return self.storage.create(new)
+            return self._create(new, made, chunk) if bound or self.middleware else self.storage.create(new)
 
         await send_in_chunks(calls, CHUNK, CHUNKS_UNDER_WAY, create)
         return jobs
@@ -239,17 +247,11 @@ class Client(Control):
         for call, parents in links:
             if chained and new:
                 parents = (Parent(new[-1].id, output=bool(call.outputs)),)
-            new.append(new_job(call, shard, parents=parents))
+            new.append(new_job(call, shard, parents=parents, shards=self.storage.shards))
         calls = [call for call, _ in links]
         jobs = [job_of(self, job, call.definition) for job, call in zip(new, calls, strict=True)]
-        if self.middleware:
-            await send_drafts(self, drafts_of(jobs, new, calls), self._create)
-        else:
-            await self._create(new)
+        await self._create(new, jobs, calls)
         return jobs
-
-    async def _create(self, new: list[NewJob]) -> None:
-        check_created(new, await self.storage.create(new))
 
     def batch(self, name: str = "", /) -> RootBatchBuilder:
         """A batch: jobs that appear all at once, or not at all, and whose ends are counted.
@@ -287,10 +289,24 @@ class Client(Control):
     async def _submit(self, call: Call[R], delay_ms: int = 0, due_ms: int = 0) -> Job[R]:
         if call.outputs:
             refuse_outputs(call)
-        new = new_job(call, self._take_shard(), delay_ms, due_ms)
+        if call.constraints is None and not self.middleware:
+            new = new_job(call, self._take_shard(), delay_ms, due_ms)
+            await self.storage.create((new,))
+            return job_of(self, new, call.definition)
+        new = new_job(call, self._take_shard(), delay_ms, due_ms, shards=self.storage.shards)
+        job = job_of(self, new, call.definition)
+        await self._create((new,), (job,), (call,))
+        return job
+
+    async def _create(
+        self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
+    ) -> None:
         if self.middleware:
-            job = job_of(self, new, call.definition)
-            await send_drafts(self, [JobDraft(job, new, call)], self.storage.create)
-            return job
-        await self.storage.create((new,))
-        return job_of(self, new, call.definition)
+            await send_drafts(self, drafts_of(self, new, jobs, calls), self._settle)
+        else:
+            await self._settle(new, jobs, calls)
+
+    async def _settle(
+        self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
+    ) -> None:
+        await settle(self, new, await self.storage.create(new), bound_jobs(new, jobs, calls))

@@ -158,6 +158,11 @@ def check_chain(calls: Sequence[Call[Any]]) -> None:
         check_call(call)
         if set(call.outputs) - {""}:
             raise OptionError("in a chain, PREVIOUS stands for the result of the job before")
+        if call.constraints is not None and call.constraints.may_be_left_out and number < len(calls) - 1:
+            raise OptionError(
+                f"{call.definition.name} is unique, so that another job may be there instead, which what"
+                " comes after it in a chain can't wait for: use on_conflict='replace', or continue_with"
+            )
         if call.outputs and number == 0:
             raise OptionError("PREVIOUS can't be an argument of a chain's first job: there is none before it")
         if call.outputs and not calls[number - 1].definition.settings.keep_result:

@@ -87,7 +87,7 @@ class Control:
     async def requeue(self, job_id: str, /) -> None:
         """Enqueue a job again that has succeeded, failed or was cancelled, with all its retries before it.
 
-        Raises `JobStateError` if it has not ended, and `JobNotFound`.
+        Raises `JobStateError` if it has not ended, or another job holds its unique key; and `JobNotFound`.
         """
         await self._again(job_id, await self.storage.requeue(job_id, _request_id()), "it has not ended")
 
@@ -105,6 +105,8 @@ class Control:
             raise JobStateError(
                 f"job {job_id} is a member of a cancelled batch, which nothing starts in any more"
             )
+        if told is Requeued.NOT_UNIQUE:
+            raise JobStateError(f"job {job_id} can't be requeued: another job holds its unique key by now")
         if told is Requeued.WRONG_STATE:
             record = await self.read(job_id)
             raise JobStateError(f"job {job_id} is {record.state}: {why}")
@@ -138,7 +140,7 @@ class Control:
         )
 
     async def clear(self, state: State | str, /) -> int:
-        """Delete the jobs that are scheduled, retrying, succeeded, failed or cancelled now; how many."""
+        """Delete the jobs that are in a state now, other than enqueued and processing; how many they were."""
         state = State(state)
         total = (await self.storage.jobs(state, limit=0)).total
         return await self._sweep(lambda shard, most: self.storage.clear(shard, state, most), total)

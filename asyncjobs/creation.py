@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from asyncjobs.clock import system_clock
+from asyncjobs.constraints import Constraints
 from asyncjobs.control import Control
 from asyncjobs.definition import Definition
-from asyncjobs.errors import BatchClosed, BatchNotFound, OptionError, ParentGone
+from asyncjobs.errors import (
+    BatchClosed,
+    BatchNotFound,
+    OptionError,
+    ParentGone,
+    UniqueConflict,
+    WrongDefinition,
+)
 from asyncjobs.ids import new_id
 from asyncjobs.job import Call, Job
-from asyncjobs.storage.base import Created, JobRecord, NewJob, Parent, State
+from asyncjobs.storage.base import Conflict, Created, JobRecord, NewJob, Parent, State
 
 R = TypeVar("R")
 
@@ -42,11 +50,21 @@ def new_job(
     due_ms: int = 0,
     parents: Sequence[Parent] = (),
     batch: str = "",
+    *,
+    shards: int = 1,
 ) -> NewJob:
-    """What is stored of a call."""
+    """What is stored of a call.
+
+    On `shard`, which is its batch's if it is in one; else where its constraints want it, of `shards`. Raises
+    `OptionError` if it can't be where all of them want it.
+    """
     definition = call.definition
     settings = definition.settings
-    return NewJob(
+    constraints = call.constraints
+    if constraints is not None and shards > 1:
+        wanted = constraints.shard(shards, definition.name, shard if batch else None)
+        shard = shard if wanted is None else wanted
+    new = NewJob(
         new_id(shard),
         definition.name,
         settings.queue,
@@ -59,6 +77,11 @@ def new_job(
         parents,
         batch,
     )
+    if constraints is not None:
+        new.id = constraints.job_id or new.id
+        new.unique, new.limits = constraints.unique, constraints.limits
+        new.expires_ms = constraints.expires_ms
+    return new
 
 
 def job_of(control: Control, new: NewJob, definition: Definition[..., R]) -> Job[R]:
@@ -71,10 +94,57 @@ def job_of(control: Control, new: NewJob, definition: Definition[..., R]) -> Job
     record = JobRecord(new.id, new.name, new.queue, state, new.payload, new.options, new.priority)
     if new.parents or new.batch:
         record.parents, record.unmet, record.batch = new.parents, len(new.parents), new.batch
+    if new.unique or new.limits:
+        record.unique, record.limits = new.unique.key if new.unique else "", new.limits
     return Job(control, record, definition)
 
 
-def check_created(jobs: Sequence[NewJob], codes: Sequence[Created]) -> None:
+def bound_jobs(
+    new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
+) -> dict[str, tuple[Job[Any], Constraints]]:
+    """Of new jobs, by id, those that have constraints."""
+    return {
+        one.id: (job, call.constraints)
+        for one, job, call in zip(new, jobs, calls, strict=True)
+        if call.constraints is not None
+    }
+
+
+async def settle(
+    control: Control,
+    new: Sequence[NewJob],
+    codes: Sequence[Created | Conflict],
+    bound: Mapping[str, tuple[Job[Any], Constraints]],
+) -> None:
+    """Take what creating jobs came to: those of `bound` stand for the jobs that are there instead of them.
+
+    Raises what a storage refused: `ParentGone`, `BatchNotFound`, `BatchClosed` or `UniqueConflict`; or
+    `WrongDefinition`, if the job that is there instead is another definition's.
+    """
+    _check_created(new, codes)
+    for one, code in zip(new, codes, strict=True):
+        if one.id not in bound:
+            continue
+        job, constraints = bound[one.id]
+        if isinstance(code, Conflict):
+            if constraints.on_conflict == "raise":
+                raise UniqueConflict(one.name, one.unique.key if one.unique else "", code.holder)
+            await _stand_for(control, job, one, code.holder)
+        elif code is Created.EXISTS and constraints.job_id is not None:
+            await _stand_for(control, job, one, one.id)
+
+
+async def _stand_for(control: Control, job: Job[Any], new: NewJob, job_id: str) -> None:
+    record = await control.storage.get(job_id)
+    if record is None:
+        # It has ended and gone since: all that can be said is which one it was.
+        record = JobRecord(job_id, new.name, new.queue, State.ENQUEUED)
+    elif record.name != new.name and not job.is_of(record.name):
+        raise WrongDefinition(f"job {job_id} is there instead, but is a {record.name}, not a {new.name}")
+    job.stand_for(record)
+
+
+def _check_created(jobs: Sequence[NewJob], codes: Sequence[Created | Conflict]) -> None:
     """Raise what a storage refused: `ParentGone`, `BatchNotFound` or `BatchClosed`."""
     for job, code in zip(jobs, codes, strict=True):
         if code is Created.PARENT_GONE:

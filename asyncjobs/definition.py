@@ -7,10 +7,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, cast
 
+from asyncjobs.constraints import ConstraintsOf
 from asyncjobs.context import JobContext
 from asyncjobs.errors import CallError
 from asyncjobs.job import Call
-from asyncjobs.options import JobOptions, OptionOverrides, pack_overrides
+from asyncjobs.options import CallOptions, JobOptions, pack_overrides
 from asyncjobs.serialization import check_size, pack_call, take_outputs
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ class Definition(Generic[P, R_co]):
         """The options that calls made through this object have."""
         self.overrides = pack_overrides(defaults, self.settings)
         self.shape = _Shape.of(_signature(fn, skip_first=context))
+        self._constraints_of = ConstraintsOf.of(name, self.shape.signature, self.settings)
+        if self.settings is not self.defaults and self.settings.limits != self.defaults.limits:
+            registry.check_limits(self.settings.limits, name)
         self.__doc__ = fn.__doc__
         self.__name__ = getattr(fn, "__name__", name)
         self.__qualname__ = getattr(fn, "__qualname__", name)
@@ -105,11 +109,12 @@ class Definition(Generic[P, R_co]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
-    def options(self, **overrides: Unpack[OptionOverrides]) -> Definition[P, R_co]:
+    def options(self, **overrides: Unpack[CallOptions]) -> Definition[P, R_co]:
         """The same definition with other options: `client.enqueue(fn.options(queue="bulk"), …)`.
 
-        `queue`, `priority`, `retry`, `timeout`, `retention`, `keep_result`, `max_recoveries`, as in
-        `Registry.job`. Raises `OptionError`.
+        Those of `Registry.job`, and `job_id`: an id of your choosing (1 to 100 letters, digits and
+        `_ . - + = @`). A job that has it already is returned instead of being created again, also when it has
+        ended, for as long as it is kept. Raises `OptionError` or `DefinitionError`.
         """
         return Definition(
             self.registry,
@@ -133,7 +138,10 @@ class Definition(Generic[P, R_co]):
         payload = pack_call(self.registry.serializer, args, kwargs, self.shape.names)
         if len(payload) > self.registry.max_payload:
             check_size(payload, self.registry.max_payload, f"the arguments of {self.name}")
-        return Call(self, payload, take_outputs() if payload else ())
+        outputs = take_outputs() if payload else ()
+        if self._constraints_of is None:
+            return Call(self, payload, outputs)
+        return Call(self, payload, outputs, self._constraints_of(args, kwargs))
 
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise `CallError` if arguments don't fit the signature."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from asyncjobs.control import Control
-from asyncjobs.creation import check_call, new_job
+from asyncjobs.creation import check_call, job_of, new_job
 from asyncjobs.errors import MiddlewareError, OptionError
+from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
 from asyncjobs.lifespan import name_of
 from asyncjobs.middleware import pass_through
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class JobDraft:
     """A job that is about to be created."""
 
-    __slots__ = ("_call", "_job", "_sent", "new")
+    __slots__ = ("_call", "_control", "_sent", "job", "new")
 
-    def __init__(self, job: Job[Any], new: NewJob, call: Call[Any]) -> None:
+    def __init__(self, control: Control, new: NewJob, job: Job[Any], call: Call[Any]) -> None:
         self.new = new
         """What will be stored."""
-        self._job = job
+        self.job = job
+        """The job as who enqueues gets it."""
+        self._control = control
         self._call = call
         self._sent = False
 
@@ -35,7 +37,7 @@ class JobDraft:
 
     @property
     def id(self) -> str:
-        """The id that the job will have."""
+        """The id that the job will have, unless one that holds its unique key is there instead."""
         return self.new.id
 
     @property
@@ -56,7 +58,7 @@ class JobDraft:
     @property
     def state(self) -> State:
         """How it will begin: `enqueued`, `scheduled` or `awaiting`."""
-        return self._job.state
+        return self.job.state
 
     @property
     def batch(self) -> str | None:
@@ -68,8 +70,8 @@ class JobDraft:
         """The definition, options and arguments.
 
         Set it to another call of the same job to change them: `job.call = job.call.options(queue="bulk")`.
-        Raises `OptionError` for another job's call, or if it takes other jobs' outputs than before, and
-        `MiddlewareError` once the job is sent.
+        Raises `OptionError` for another job's call, or another id, or one that takes other jobs' outputs than
+        before, and `MiddlewareError` once the job is sent.
         """
         return self._call
 
@@ -82,14 +84,21 @@ class JobDraft:
             raise OptionError(f"this is a {self.name}, and can't become a {call.definition.name}")
         if set(call.outputs) != set(self._call.outputs):
             raise OptionError(f"{self.name} takes outputs of its parents: hand on each, and no other")
-        old = self.new
-        made = new_job(call, 0, old.delay_ms, old.due_ms, old.parents, old.batch)
-        self.new = replace(made, id=old.id)
+        if _job_id(call) != _job_id(self._call):
+            raise OptionError(f"{self.name} has its id already: job_id= is for who enqueues it")
+        old, shards = self.new, self._control.storage.shards
+        shard = shard_of(old.id, shards)
+        new = new_job(call, shard, old.delay_ms, old.due_ms, old.parents, old.batch, shards=shards)
+        if shard_of(new.id, shards) != shard:
+            raise OptionError(
+                f"{self.name} has its shard already: with several, what a unique key, a mutex or limits want"
+                " can't be changed any more"
+            )
+        new.id = old.id
+        self.new = new
         self._call = call
-        # The caller may have it in hands already.
-        record = self._job.record
-        record.queue, record.priority = made.queue, made.priority
-        record.payload, record.options = made.payload, made.options
+        # Who enqueues may have it in hands already.
+        self.job.stand_for(job_of(self._control, new, call.definition).record)
 
     def seal(self) -> NewJob:
         """What is to be stored; it can't be changed any more."""
@@ -113,15 +122,17 @@ class EnqueueContext:
         return cast("Client", self._control)
 
 
-def drafts_of(jobs: Sequence[Job[Any]], new: Sequence[NewJob], calls: Sequence[Call[Any]]) -> list[JobDraft]:
+def drafts_of(
+    control: Control, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
+) -> list[JobDraft]:
     """Drafts of new jobs, with the calls that they were made of."""
-    return [JobDraft(*each) for each in zip(jobs, new, calls, strict=True)]
+    return [JobDraft(control, *each) for each in zip(new, jobs, calls, strict=True)]
 
 
 async def send_drafts(
     control: Control,
     drafts: Sequence[JobDraft],
-    send: Callable[[list[NewJob]], Awaitable[object]],
+    send: Callable[[list[NewJob], list[Job[Any]], list[Call[Any]]], Awaitable[object]],
 ) -> None:
     """Send what becomes of drafts through the middleware of a client.
 
@@ -134,7 +145,9 @@ async def send_drafts(
     async def inmost() -> None:
         nonlocal sent, failure
         try:
-            await send([draft.seal() for draft in drafts])
+            _check_parents(drafts)
+            new = [draft.seal() for draft in drafts]
+            await send(new, [draft.job for draft in drafts], [draft.call for draft in drafts])
             sent = True
         except BaseException as error:
             failure = error
@@ -149,3 +162,23 @@ async def send_drafts(
             f"nothing was created, for an enqueue middleware returned without calling call_next ({names}): to"
             " keep jobs from being created, raise an error that tells the caller why"
         )
+
+
+def _job_id(call: Call[Any]) -> str | None:
+    return None if call.constraints is None else call.constraints.job_id
+
+
+def _check_parents(drafts: Sequence[JobDraft]) -> None:
+    """Raise `OptionError` if a job that may be left out, by now, is to be continued by one beside it."""
+    left_out = {
+        draft.id
+        for draft in drafts
+        if draft.call.constraints is not None and draft.call.constraints.may_be_left_out
+    }
+    for draft in drafts if left_out else ():
+        for parent in draft.new.parents:
+            if parent.id in left_out:
+                raise OptionError(
+                    f"{draft.name} can't continue what is created with it and a middleware has made unique,"
+                    " for another job may be there instead: use on_conflict='replace'"
+                )

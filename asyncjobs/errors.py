@@ -25,6 +25,7 @@
     ├── ParentGone                  a job or batch to be continued isn't there (any more)
     ├── BatchNotFound               no batch of that id (any more)
     ├── BatchClosed                 the batch is cancelled: nothing can be added to it
+    ├── UniqueConflict              another job holds the unique key
     ├── NotInJob                    `current_context()` outside a job
     ├── LifespanError               a registry's lifespan failed, or there is none whose state is asked for
     ├── MiddlewareError             a middleware called `call_next` too often, or not at all
@@ -69,6 +70,7 @@ __all__ = [
     "StorageError",
     "StorageFull",
     "StorageUnavailable",
+    "UniqueConflict",
     "UnknownJob",
     "WorkerGone",
     "WrongDefinition",
@@ -198,6 +200,22 @@ class BatchNotFound(AsyncjobsError, LookupError):
 
 class BatchClosed(AsyncjobsError):
     """The batch is cancelled: nothing can be added to it. Nothing was created."""
+
+
+class UniqueConflict(AsyncjobsError):
+    """Another job holds the unique key, and `on_conflict="raise"`. Nothing was created.
+
+    `job_id` is the other job's id, `key` the unique key.
+    """
+
+    def __init__(self, name: str, key: str, job_id: str) -> None:
+        self.name = name
+        self.key = key
+        self.job_id = job_id
+        super().__init__(f"{name} wasn't created: job {job_id} holds its unique key {key!r}")
+
+    def __reduce__(self) -> tuple[type[UniqueConflict], tuple[str, str, str]]:
+        return UniqueConflict, (self.name, self.key, self.job_id)
 
 
 class NotInJob(AsyncjobsError, RuntimeError):

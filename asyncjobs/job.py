@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 
 from asyncjobs.clock import to_datetime
-from asyncjobs.options import OptionOverrides
+from asyncjobs.constraints import Constraints
+from asyncjobs.options import CallOptions
 from asyncjobs.serialization import Output, unpack_call
 from asyncjobs.storage.base import HistoryEntry, JobRecord, LogLine, Parent, State
 
@@ -31,10 +32,20 @@ class Call(Generic[R_co]):
     """The packed arguments, as they were when the call was made."""
     outputs: tuple[str, ...] = ()
     """The jobs whose results are among the arguments; "" for the job before, in a chain."""
+    constraints: Constraints | None = None
+    """Its unique key, limits, expiry and id, where it has any."""
 
-    def options(self, **overrides: Unpack[OptionOverrides]) -> Call[R_co]:
-        """The same call with other options; see `Definition.options`. Raises `OptionError`."""
-        return Call(self.definition.options(**overrides), self.payload, self.outputs)
+    def options(self, **overrides: Unpack[CallOptions]) -> Call[R_co]:
+        """The same call with other options; see `Definition.options`.
+
+        Raises `OptionError`, and `CallError` if a key can't be made of its arguments.
+        """
+        definition = self.definition.options(**overrides)
+        if definition.settings.is_free:
+            return Call(definition, self.payload, self.outputs)
+        # Its keys are made of the arguments themselves.
+        args, kwargs = self.arguments()
+        return definition.call(*args, **kwargs)
 
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
         """Its positional and keyword arguments: copies, with what stands for other jobs' results in place.
@@ -160,6 +171,26 @@ class Job(Generic[R_co]):
         return self._record.parents
 
     @property
+    def unique(self) -> str | None:
+        """The unique key that it claims, or claimed; None if it isn't unique."""
+        return self._record.unique or None
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The limits that it is under: names, and keys after a colon."""
+        return tuple(use.id for use in self._record.limits)
+
+    @property
+    def throttled_by(self) -> str | None:
+        """The limit that it waits for, while `throttled`."""
+        return self._record.throttled_by or None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it isn't worth starting any more; None: it always is, or it still waits for its parents."""
+        return _time(self._record.deadline_ms)
+
+    @property
     def output(self) -> R_co:
         """Stands for what it will return, as an argument of a continuation: `archive.call(job.output)`.
 
@@ -172,6 +203,15 @@ class Job(Generic[R_co]):
     def record(self) -> JobRecord:
         """Everything that was read of it, as it is stored."""
         return self._record
+
+    def is_of(self, name: str) -> bool:
+        """Whether its definition runs jobs of that name."""
+        known = self._definition
+        return known is not None and name in (known.name, *known.aliases)
+
+    def stand_for(self, record: JobRecord) -> None:
+        """Be the job that is there instead of a new one: it holds the unique key, or the id."""
+        self.id, self._record = record.id, record
 
     # -- what can be done --
 

@@ -12,15 +12,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypedDict, Unpack, cast
 
 from asyncjobs.errors import OptionError, SerializationError
+from asyncjobs.limit import MAX_LIMITS, Limit
 from asyncjobs.retry import Exponential, Retry, to_ms, whole_number
 from asyncjobs.serialization import MsgpackSerializer
+from asyncjobs.unique import KeyOf, Unique, check_key
 
 __all__ = [
+    "CallOptions",
     "Exponential",
     "JobOptions",
     "OptionOverrides",
@@ -28,6 +32,7 @@ __all__ = [
     "Retry",
     "apply_overrides",
     "aware",
+    "check_job_id",
     "check_queue_name",
     "epoch_ms",
     "pack_overrides",
@@ -37,6 +42,7 @@ __all__ = [
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _QUEUE_NAME = re.compile(r"[^\s:,{}*?\[\]\\]{1,64}")
+_JOB_ID = re.compile(r"[A-Za-z0-9_.\-+=@]{1,100}")
 _DEFAULT_RETRY = Retry()
 _PLAIN = MsgpackSerializer()
 
@@ -64,6 +70,17 @@ def epoch_ms(value: datetime, what: str) -> int:
         OptionError: it is naive, or no datetime.
     """
     return -((_EPOCH - aware(value, what)) // _MILLISECOND)
+
+
+def check_job_id(job_id: str) -> str:
+    """`job_id`, if a job can have it for its id: 1 to 100 letters, digits and `_ . - + = @`.
+
+    Raises:
+        OptionError: it can't.
+    """
+    if not isinstance(cast(object, job_id), str) or not _JOB_ID.fullmatch(job_id):
+        raise OptionError(f"a job's id can't be {job_id!r}: give 1 to 100 letters, digits and _ . - + = @")
+    return job_id
 
 
 def check_queue_name(name: str) -> str:
@@ -109,7 +126,7 @@ class Retention:
 
 
 class OptionOverrides(TypedDict, total=False):
-    """What `JobOptions.merge` takes: the options as users give them. One that isn't given stays as it is."""
+    """The options of jobs as users give them. One that isn't given stays as it is."""
 
     queue: str
     priority: int
@@ -118,6 +135,16 @@ class OptionOverrides(TypedDict, total=False):
     retention: timedelta | float | None
     keep_result: bool
     max_recoveries: int
+    unique: Unique | KeyOf | None
+    limits: Sequence[Limit]
+    mutex: KeyOf | None
+    expires: timedelta | float | None
+
+
+class CallOptions(OptionOverrides, total=False):
+    """What `JobOptions.merge` takes: further options of one call."""
+
+    job_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +162,11 @@ class JobOptions:
     | `retention_ms` | None | how long the job stays when it has ended; None = as `Retention` says, 0 = removed at once |
     | `keep_result` | True | whether what it returns is stored |
     | `max_recoveries` | 3 | how many workers may die over it before it fails; 0 = the first death fails it |
+    | `unique` | None | a key that only one job holds at a time |
+    | `limits` | () | the limits that it is under |
+    | `mutex` | None | what makes the key of which only one job runs at a time |
+    | `expires_ms` | None | how long after it's first due it isn't worth starting any more; None = it always is |
+    | `job_id` | None | its id, for one call |
 
     Raises:
         OptionError: a value that can't be right.
@@ -147,6 +179,11 @@ class JobOptions:
     retention_ms: int | None = None
     keep_result: bool = True
     max_recoveries: int = 3
+    unique: Unique | None = None
+    limits: tuple[Limit, ...] = ()
+    mutex: KeyOf | None = None
+    expires_ms: int | None = None
+    job_id: str | None = None
 
     def __post_init__(self) -> None:
         check_queue_name(self.queue)
@@ -160,19 +197,47 @@ class JobOptions:
             raise OptionError(f"retry is {self.retry!r}: give a Retry, as in `Retry(max_retries=5)`")
         if not isinstance(cast(object, self.keep_result), bool):
             raise OptionError(f"keep_result is {self.keep_result!r}: give True or False")
+        if not self.is_free:
+            self._check_constraints()
 
-    def merge(self, **overrides: Unpack[OptionOverrides]) -> JobOptions:
+    def _check_constraints(self) -> None:
+        for limit in self.limits:
+            if not isinstance(cast(object, limit), Limit):
+                raise OptionError(f"limits has {limit!r}: give Limits, as in `Limit('smtp', rate=100)`")
+        names = [limit.name for limit in self.limits]
+        if len(set(names)) < len(names):
+            raise OptionError(f"limits names one limit twice: {', '.join(sorted(names))}")
+        if len(names) + (self.mutex is not None) > MAX_LIMITS:
+            raise OptionError(f"a job can be under {MAX_LIMITS} limits at most, its mutex included")
+        if self.mutex is not None:
+            check_key(self.mutex, "mutex")
+        if self.expires_ms is not None:
+            whole_number(self.expires_ms, "expires in milliseconds (None for never)", 1, 2**53)
+        if self.job_id is not None:
+            check_job_id(self.job_id)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing binds the creation of a job with these options: no key, no limit, no expiry."""
+        return not (self.unique or self.limits or self.mutex or self.expires_ms is not None or self.job_id)
+
+    def merge(self, **overrides: Unpack[CallOptions]) -> JobOptions:
         """These options with some replaced. Durations are timedeltas or seconds.
 
         Raises:
             OptionError: an option that doesn't exist, or a value that can't be right.
         """
         changes: dict[str, Any] = dict(overrides)
-        unknown = sorted(changes.keys() - OptionOverrides.__annotations__.keys())
+        unknown = sorted(changes.keys() - CallOptions.__annotations__.keys())
         if unknown:
-            known = ", ".join(OptionOverrides.__annotations__)
+            known = ", ".join(CallOptions.__annotations__)
             raise OptionError(f"there is no option {', '.join(unknown)}: give some of {known}")
-        for name in ("timeout", "retention"):
+        unique = changes.get("unique")
+        if unique is not None and not isinstance(unique, Unique):
+            changes["unique"] = Unique(unique)
+        if "limits" in changes:
+            changes["limits"] = tuple(changes["limits"])
+        for name in ("timeout", "retention", "expires"):
             if name in changes:
                 value = changes.pop(name)
                 changes[f"{name}_ms"] = None if value is None else to_ms(value, name)

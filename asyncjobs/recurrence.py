@@ -11,12 +11,22 @@ from zoneinfo import ZoneInfo
 import msgpack
 
 from asyncjobs.clock import to_datetime
+from asyncjobs.constraints import Constraints
 from asyncjobs.errors import OptionError, SerializationError
-from asyncjobs.ids import occurrence_id
+from asyncjobs.ids import occurrence_id, shard_for
 from asyncjobs.job import Call
 from asyncjobs.options import OptionOverrides, epoch_ms, to_ms
 from asyncjobs.schedules import Cron, Every, Schedule, schedule_of
-from asyncjobs.storage.base import Due, Firing, NewJob, NewRecurring
+from asyncjobs.storage.base import (
+    Due,
+    Firing,
+    LimitUse,
+    NewJob,
+    NewRecurring,
+    Numbers,
+    UniqueClaim,
+    Until,
+)
 
 Misfire = Literal["once", "all", "skip"]
 Overlap = Literal["allow", "skip", "queue"]
@@ -69,6 +79,7 @@ class Recurrence:
     priority: int = 0
     options: bytes = b""
     max_recoveries: int = 3
+    constraints: Constraints | None = None
     misfire: Misfire = "once"
     overlap: Overlap = "allow"
     jitter_ms: int = 0
@@ -129,6 +140,7 @@ class Recurrence:
 
     def job(self, job_id: str, due_ms: int = 0) -> NewJob:
         """A job of it."""
+        bound = self.constraints or Constraints()
         return NewJob(
             id=job_id,
             name=self.name,
@@ -138,7 +150,16 @@ class Recurrence:
             due_ms=due_ms,
             options=self.options,
             max_recoveries=self.max_recoveries,
+            unique=bound.unique,
+            limits=bound.limits,
+            expires_ms=bound.expires_ms,
         )
+
+    def check_shard(self, shards: int) -> None:
+        """Raise `OptionError` if its jobs can't be where it is, in a namespace of several shards."""
+        if self.constraints is not None:
+            own = shard_for(self.id, shards)
+            self.constraints.shard(shards, f"recurring job {self.id}", own, "its own id")
 
     # -- as it is stored --
 
@@ -159,6 +180,7 @@ class Recurrence:
                 "p": self.priority,
                 "o": self.options,
                 "r": self.max_recoveries,
+                **({} if self.constraints is None else {"c": _pack_constraints(self.constraints)}),
                 "m": self.misfire,
                 "l": self.overlap,
                 "j": self.jitter_ms,
@@ -185,6 +207,7 @@ class Recurrence:
                 priority=told["p"],
                 options=told["o"],
                 max_recoveries=told["r"],
+                constraints=_unpack_constraints(told["c"]) if "c" in told else None,
                 misfire=told["m"],
                 overlap=told["l"],
                 jitter_ms=told["j"],
@@ -237,6 +260,8 @@ def checked_options(
 def recurrence_of(recurring_id: str, call: Call[Any], options: dict[str, Any]) -> Recurrence:
     """A recurring job that makes a call; `options` are what `checked_options` gives. Raises `OptionError`."""
     settings = call.definition.settings
+    if settings.job_id is not None:
+        raise OptionError("a recurring job makes many jobs, which can't all have one job_id")
     return Recurrence(
         id=check_id(recurring_id),
         name=call.definition.name,
@@ -245,6 +270,7 @@ def recurrence_of(recurring_id: str, call: Call[Any], options: dict[str, Any]) -
         priority=settings.priority,
         options=call.definition.overrides,
         max_recoveries=settings.max_recoveries,
+        constraints=call.constraints,
         **options,
     )
 
@@ -281,6 +307,24 @@ def _pack_schedule(schedule: Schedule, *, exact: bool) -> dict[str, Any]:
     if isinstance(schedule, Cron):
         return {"c": schedule.expression if exact else schedule.fields, "z": schedule.timezone}
     return {"i": schedule.interval_ms, "a": schedule.anchor_ms}
+
+
+def _pack_constraints(bound: Constraints) -> dict[str, Any]:
+    unique = bound.unique
+    return {
+        "u": None if unique is None else (unique.key, unique.until.value, unique.period_ms, unique.replaces),
+        "l": [(use.name, use.key, use.numbers.most, use.numbers.per_ms) for use in bound.limits],
+        "x": bound.expires_ms,
+    }
+
+
+def _unpack_constraints(told: dict[str, Any]) -> Constraints:
+    unique = told["u"]
+    return Constraints(
+        unique=None if unique is None else UniqueClaim(unique[0], Until(unique[1]), unique[2], unique[3]),
+        limits=tuple(LimitUse(name, key, Numbers(most, per)) for name, key, most, per in told["l"]),
+        expires_ms=told["x"],
+    )
 
 
 def _unpack_schedule(told: dict[str, Any]) -> Schedule:

@@ -137,6 +137,7 @@ class RecurringJobs:
                 f"{call.definition.name} takes the output of another job, and a recurring job waits for none"
             )
         recurrence = recurrence_of(recurring_id, call, checked_options(schedule, **options))
+        recurrence.check_shard(self._client.storage.shards)
         now = await self._client.storage.time_ms(shard_for(recurring_id, self._client.storage.shards))
         new, next_ms = recurrence.new(declared=False), recurrence.next_after(now)
         if next_ms is None:
@@ -203,7 +204,8 @@ class RecurringJobs:
     async def trigger(self, recurring_id: str, /) -> Job[Any]:
         """Run it once now, whatever its schedule and whether it is paused; its next time stays.
 
-        Raises `RecurringNotFound`, `StorageFull`, and `SerializationError` if it can't be read here.
+        Raises `RecurringNotFound`, `StorageFull`, `JobStateError` if another job holds its unique key, and
+        `SerializationError` if it can't be read here.
         """
         record = await self._read(recurring_id)
         recurrence = Recurrence.unpack(record.id, record.definition)
@@ -211,6 +213,8 @@ class RecurringJobs:
         triggered = await self._client.storage.trigger_recurring(recurring_id, job)
         if triggered is Triggered.MISSING:
             raise _not_found(recurring_id)
+        if triggered is Triggered.NOT_UNIQUE:
+            raise JobStateError(f"recurring job {recurring_id} isn't run: another job holds its unique key")
         if triggered is Triggered.REFUSED:
             raise StorageError(
                 f"queue {job.queue!r} can't take jobs: its key in Redis holds something else; delete it"

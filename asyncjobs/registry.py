@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from asyncjobs.context import JobContext
@@ -19,6 +19,7 @@ from asyncjobs.definition import (
 )
 from asyncjobs.errors import DefinitionError, OptionError, UnknownJob
 from asyncjobs.lifespan import LifespanDeclarations, LifespanFunction
+from asyncjobs.limit import Limit
 from asyncjobs.middleware import EnqueueMiddleware, JobMiddleware, MiddlewareDeclarations
 from asyncjobs.options import JobOptions, OptionOverrides
 from asyncjobs.processes import ProcessDeclarations
@@ -83,6 +84,7 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
         self.defaults = JobOptions().merge(**defaults)
         self._definitions: dict[str, Definition[..., Any]] = {}
         self._by_name: dict[str, Definition[..., Any]] = {}
+        self._limits: dict[str, Limit] = {}
         for around_jobs in middleware:
             self.middleware(around_jobs)
         for around_enqueues in enqueue_middleware:
@@ -145,6 +147,13 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
           worker's `Retention` says; 0: it is removed at once.
         * `keep_result` (default True): whether what it returns is stored.
         * `max_recoveries` (default 3): how many workers may die over it before it is failed.
+        * `unique`: a `Unique`, or its key alone, `"welcome:{user_id}"`: only one job of a key is there at a
+          time.
+        * `limits`: the `Limit`s that it is under.
+        * `mutex`: a template over the arguments, or a function of them: of the jobs with one key, one runs at
+          a time, and the others are `throttled` meanwhile.
+        * `expires`: how long after it could first run it isn't worth starting any more, a `timedelta` or
+          seconds: it is cancelled then. None (default): it always is.
 
         Raises `DefinitionError` or `OptionError`.
         """
@@ -198,6 +207,20 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
         """All definitions, by name."""
         return [self._definitions[name] for name in sorted(self._definitions)]
 
+    def limits(self) -> list[Limit]:
+        """The limits that its definitions are under, by name."""
+        return [self._limits[name] for name in sorted(self._limits)]
+
+    def check_limits(self, limits: Sequence[Limit], name: str) -> None:
+        """Raise `DefinitionError` if a job is under a limit that another job knows with other numbers."""
+        for limit in limits:
+            known = self._limits.setdefault(limit.name, limit)
+            if known.numbers != limit.numbers:
+                raise DefinitionError(
+                    f"{name} is under limit {limit.name!r} with other numbers than another job: make one"
+                    " Limit, and give that to both"
+                )
+
     def queues(self) -> list[str]:
         """The queues that its definitions name, sorted."""
         return sorted({d.defaults.queue for d in self._definitions.values() if d.runs != "elsewhere"})
@@ -237,6 +260,9 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
             raise DefinitionError(
                 f"{definition.name!r} can't be a job's name: use 1 to 200 characters without spaces"
             )
+        if definition.settings.job_id is not None:
+            raise DefinitionError("job_id is an option of one call: fn.options(job_id=…)")
+        self.check_limits(definition.settings.limits, definition.name)
         for name in (definition.name, *definition.aliases):
             known = self._by_name.get(name)
             if known is not None:

@@ -31,6 +31,7 @@ from asyncjobs.errors import (
     ParentGone,
     StorageUnavailable,
 )
+from asyncjobs.storage.memory import MemoryStorage
 
 registry = Registry()
 
@@ -338,6 +339,89 @@ class TestChanges:
         async with Client(redis_url, middleware=[late]) as client:
             with pytest.raises(MiddlewareError, match="is sent already: change it before"):
                 await client.enqueue(double, 1)
+
+
+@registry.job(name="around.welcome", unique="welcome:{user}", mutex="account:{user}")
+async def welcome(user: int, *, mood: str = "") -> int:
+    return user
+
+
+class TestConstraints:
+    """Unique keys, limits and ids of calls that pass through."""
+
+    async def test_they_stay_when_other_options_change(self, redis_url: str) -> None:
+        async with Client(redis_url, registry=registry, middleware=[to_bulk]) as client:
+            first = await client.enqueue(welcome, 1)
+            again = await client.enqueue(welcome, 1, mood="cheerful")
+            (many,) = await client.enqueue_many([welcome.call(1)])
+            async with client.batch() as batch:
+                member = batch.enqueue(welcome, 1)
+            other = await client.enqueue(welcome, 2)
+            stored = await first.refresh()
+
+        assert first.id == again.id == many.id == member.id != other.id
+        assert (first.queue, stored.record.unique) == ("bulk", "welcome:1")
+        assert [use.key for use in stored.record.limits] == ["account:1"]
+
+    async def test_other_arguments_make_other_keys(self, redis_url: str) -> None:
+        async def to_42(context: EnqueueContext, call_next: CallNext) -> None:
+            for job in context.jobs:
+                job.call = welcome.call(42)
+            await call_next()
+
+        async with Client(redis_url, middleware=[to_42]) as client:
+            job = await client.enqueue(welcome, 1)
+            assert job.record.unique == (await job.refresh()).record.unique == "welcome:42"
+
+    async def test_a_middleware_can_make_jobs_unique(self, redis_url: str) -> None:
+        async def once(context: EnqueueContext, call_next: CallNext) -> None:
+            for job in context.jobs:
+                job.call = job.call.options(unique="number:{number}")
+            await call_next()
+
+        async with Client(redis_url, middleware=[once]) as client:
+            jobs = [await client.enqueue(double, number) for number in (1, 1, 2)]
+            with pytest.raises(OptionError, match=r"can't continue .* a middleware has made unique"):
+                await client.chain(double.call(3), double.call(4))
+            with pytest.raises(CallError, match="can't be made of the output"):
+                await client.chain(double.call(3), double.call(PREVIOUS))
+
+        assert jobs[0].id == jobs[1].id != jobs[2].id
+
+    async def test_an_id_of_ones_own_stays(self, redis_url: str) -> None:
+        async with Client(redis_url, middleware=[to_bulk]) as client:
+            jobs = [await client.enqueue(double.options(job_id="mine"), 1) for _ in range(2)]
+            assert [job.id for job in jobs] == ["mine", "mine"]
+            assert jobs[1].queue == "bulk"
+
+    @pytest.mark.parametrize("change", [lambda: double.call(1), lambda: double.options(job_id="b").call(1)])
+    async def test_and_cannot_be_changed(self, redis_url: str, change: Callable[[], Any]) -> None:
+        async def middleware(context: EnqueueContext, call_next: CallNext) -> None:
+            context.jobs[0].call = change()
+
+        async with Client(redis_url, middleware=[middleware]) as client:
+            with pytest.raises(OptionError, match="has its id already"):
+                await client.enqueue(double.options(job_id="a"), 1)
+
+    async def test_with_several_shards_a_job_stays_on_its_own(self) -> None:
+        moved: list[int] = []
+        kept: list[str] = []
+
+        async def move(context: EnqueueContext, call_next: CallNext) -> None:
+            for user in range(20):
+                try:
+                    context.jobs[0].call = welcome.options(mutex=None).call(user)
+                    moved.append(user)
+                except OptionError as error:
+                    kept.append(str(error))
+            await call_next()
+
+        async with Client(MemoryStorage(shards=4), middleware=[move]) as client:
+            job = await client.enqueue(welcome.options(mutex=None), 1)
+            assert (await job.refresh()).record.unique == f"welcome:{moved[-1]}"
+        assert 1 in moved
+        assert kept
+        assert all("has its shard already" in error for error in kept)
 
 
 async def created(client: Client) -> int:

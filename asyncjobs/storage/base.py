@@ -31,6 +31,15 @@ from asyncjobs.storage.batches import (
     Opened,
 )
 from asyncjobs.storage.dependencies import Follow, On, Parent
+from asyncjobs.storage.limits import (
+    MUTEX,
+    WINDOWS_LIMIT,
+    LimitRecord,
+    LimitSetting,
+    LimitStorage,
+    LimitUse,
+    Numbers,
+)
 from asyncjobs.storage.locks import (
     DROP_LIMIT,
     TOLD_LIMIT,
@@ -40,6 +49,7 @@ from asyncjobs.storage.locks import (
     LockReply,
     LockStorage,
 )
+from asyncjobs.storage.queues import QueueStorage
 from asyncjobs.storage.records import (
     HistoryEntry,
     JobRecord,
@@ -97,6 +107,7 @@ from asyncjobs.storage.transitions import (
     Requeued,
     Retention,
 )
+from asyncjobs.storage.unique import Conflict, UniqueClaim, Until
 
 __all__ = [
     "ALIVE_MS",
@@ -106,6 +117,7 @@ __all__ = [
     "FOLLOW_LIMIT",
     "HISTORY_LIMIT",
     "LOG_LIMIT",
+    "MUTEX",
     "NEST_LIMIT",
     "OPEN_LIMIT",
     "ORPHAN_MS",
@@ -121,11 +133,13 @@ __all__ = [
     "TRIM_LOOK",
     "WAITER_MS",
     "WAIT_MS",
+    "WINDOWS_LIMIT",
     "BatchRecord",
     "BatchState",
     "BatchStorage",
     "Cancelled",
     "Changed",
+    "Conflict",
     "Created",
     "Deleted",
     "Due",
@@ -142,6 +156,10 @@ __all__ = [
     "HeartbeatReply",
     "HistoryEntry",
     "JobRecord",
+    "LimitRecord",
+    "LimitSetting",
+    "LimitStorage",
+    "LimitUse",
     "LockRecord",
     "LockReply",
     "LockStorage",
@@ -151,6 +169,7 @@ __all__ = [
     "NewJob",
     "NewRecurring",
     "Note",
+    "Numbers",
     "On",
     "Opened",
     "Outcome",
@@ -158,6 +177,7 @@ __all__ = [
     "Parent",
     "Put",
     "QueueRecord",
+    "QueueStorage",
     "ReapReply",
     "RecurringPage",
     "RecurringRecord",
@@ -169,6 +189,8 @@ __all__ = [
     "Stats",
     "Storage",
     "Triggered",
+    "UniqueClaim",
+    "Until",
     "WorkerRecord",
 ]
 
@@ -198,7 +220,9 @@ class HeartbeatLink(Protocol):
 
 
 @runtime_checkable
-class Storage(BatchStorage, RecurringStorage, LockStorage, AuditStorage, Protocol):
+class Storage(
+    QueueStorage, BatchStorage, RecurringStorage, LimitStorage, LockStorage, AuditStorage, Protocol
+):
     """All that asyncjobs asks of a storage."""
 
     @property
@@ -216,13 +240,15 @@ class Storage(BatchStorage, RecurringStorage, LockStorage, AuditStorage, Protoco
 
     # -- jobs --
 
-    async def create(self, jobs: Sequence[NewJob]) -> list[Created]:
+    async def create(self, jobs: Sequence[NewJob]) -> list[Created | Conflict]:
         """Create jobs: → `enqueued` (at the queue's tail or among its priority); → `scheduled` if due later.
 
         One with parents → `awaiting` until all of them are met (see `dependencies`), and then as above, its
         delay counted from then; a parent that has ended counts at once. One whose batch is staging →
         `staging`; one that is added to a batch that has finished opens that again. Parents come before their
-        children, and may be on other shards.
+        children, and may be on other shards. One whose unique key another holds isn't made, or takes the
+        other's place (see `UniqueClaim`). One for which its limits have no room → `throttled` where it would
+        be enqueued (see `LimitStorage`).
         A new queue becomes known, and the queue's marker is put unless it is paused. A scheduled job that is
         now the earliest puts the marker as well, so that an idle worker learns of it.
         Raises `StorageFull` if the storage is full: then nothing of the refused shard's jobs was written.
@@ -240,7 +266,8 @@ class Storage(BatchStorage, RecurringStorage, LockStorage, AuditStorage, Protoco
     async def requeue(self, job_id: str, request_id: str) -> Requeued:
         """A final state → `enqueued`, at the tail. A batch that it is a member of is open again.
 
-        In vain if that is cancelled, and refused (`WRONG_STATE`) while that is staging.
+        In vain if that is cancelled, and refused (`WRONG_STATE`) while that is staging; refused also while
+        another job holds its unique key. It doesn't expire any more.
 
         Its failures, recoveries and result are forgotten; attempts go on counting.
         A cancelled job whose id still lies in its queue takes up its old place.
@@ -331,7 +358,8 @@ class Storage(BatchStorage, RecurringStorage, LockStorage, AuditStorage, Protoco
         shard → `enqueued`, in bounded chunks; (3) up to `slots` jobs of the named queues that aren't paused →
         `processing`, priorities above 0 first, then the plain queue, then those below; ids whose job isn't
         enqueued there any more are skipped; a recovered job (a suspect) goes before all others of its queue,
-        but only one at a time per worker; (4) the marker of every named queue that isn't paused and still has
+        but only one at a time per worker; one whose limits have no room → `throttled`, one that has expired →
+        `cancelled`; (4) the marker of every named queue that isn't paused and still has
         jobs is put back (suspects count only if this exchange granted one of that queue: they wake the next
         worker, not this one again and again); (5) of each final list that this exchange added to, jobs past
         their retention are removed, at most twice as many as it added.
@@ -363,38 +391,4 @@ class Storage(BatchStorage, RecurringStorage, LockStorage, AuditStorage, Protoco
 
     async def command(self, worker: str, command: str) -> bool:
         """Tell a worker "quiet" or "stop"; False if there is no such worker."""
-        ...
-
-    # -- queues and lists --
-
-    async def pause(self, queue: str) -> None:
-        """Nothing of the queue (perhaps one not seen yet) is granted any more; jobs can be added."""
-        ...
-
-    async def resume(self, queue: str) -> None:
-        """Undo `pause`."""
-        ...
-
-    async def purge(self, shard: int, queue: str, limit: int) -> tuple[int, bool]:
-        """Delete up to `limit` enqueued jobs of a queue, oldest first: (how many, whether more are there)."""
-        ...
-
-    async def clear(self, shard: int, state: State, limit: int) -> tuple[int, bool]:
-        """Delete up to `limit` jobs in a state but `processing` and `enqueued`: (how many, whether more)."""
-        ...
-
-    async def trim(self, shard: int, retention: Retention, limit: int) -> bool:
-        """Remove up to `limit` finished jobs that are past their retention; True if there are more."""
-        ...
-
-    async def queues(self) -> list[QueueRecord]:
-        """All known queues, by name."""
-        ...
-
-    async def workers(self) -> list[WorkerRecord]:
-        """All registered workers, by id."""
-        ...
-
-    async def stats(self) -> Stats:
-        """Counts, totals, queues."""
         ...

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgpack
 
 from asyncjobs.storage.dependencies import Parent
+from asyncjobs.storage.limits import LimitUse
 from asyncjobs.storage.states import State
 
 
@@ -24,7 +25,7 @@ class JobRecord:
     priority: int = 0
     created_ms: int = 0
     enqueued_ms: int = 0
-    """When it last became `enqueued`; 0 if it never did."""
+    """When it last became `enqueued`, or `throttled` instead; 0 if it never did."""
     due_ms: int = 0
     """When it is due, while `scheduled` or `retrying`; else 0."""
     started_ms: int = 0
@@ -49,6 +50,16 @@ class JobRecord:
     """How many of its parents it still waits for, while `awaiting` or `staging`."""
     batch: str = ""
     """The batch that it is a member of."""
+    unique: str = ""
+    """The key that it claims, or claimed."""
+    limits: Sequence[LimitUse] = ()
+    """The limits that it is under, with the numbers that its maker knew."""
+    throttled_by: str = ""
+    """While `throttled`: the id of the limit that it waits for."""
+    throttled_ms: int = 0
+    """When it last became `throttled`; 0 if it never did."""
+    deadline_ms: int = 0
+    """When it isn't worth starting any more; 0 if it always is, or hasn't waited for its parents yet."""
 
 
 @dataclass(slots=True)
@@ -58,7 +69,7 @@ class HistoryEntry:
     at_ms: int
     event: str
     """`failed` (an attempt failed for good), `retrying`, `snoozed`, `released`, `recovered`, `poisoned`,
-    `cancelled`, `requeued`, `promoted`."""
+    `cancelled`, `expired` (not started in time, and so cancelled), `requeued`, `promoted`."""
     attempt: int
     worker: str
     """The worker it happened to; "" where none was concerned."""

@@ -130,7 +130,8 @@ class Fired(Enum):
     WAITS = 2
     """A job of it hasn't ended: it stays due, to be looked at again after `WAIT_MS`."""
     SKIPPED = 3
-    """A job of it hasn't ended: the occurrences are given up, and the next time is set."""
+    """A job of it hasn't ended, or another holds its unique key: the occurrences are given up, and the next
+    time is set."""
     REFUSED = 4
     """The queue can't take jobs: the occurrences are given up, and the next time is set."""
 
@@ -144,6 +145,8 @@ class Triggered(Enum):
     """There is no such recurring job."""
     REFUSED = 2
     """The queue can't take jobs."""
+    NOT_UNIQUE = 3
+    """Another job holds its unique key."""
 
 
 class Changed(Enum):

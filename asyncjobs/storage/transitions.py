@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from asyncjobs.storage.dependencies import Parent
+from asyncjobs.storage.limits import LimitUse
 from asyncjobs.storage.states import State
+from asyncjobs.storage.unique import UniqueClaim
 
 # ---- creating ------------------------------------------------------------------------------------------
 
@@ -34,6 +36,13 @@ class NewJob:
     """What it waits for first, each at most once: it begins `awaiting`, unless all of that is met already."""
     batch: str = ""
     """The batch that it is a member of, on the same shard. `staging` until that is committed."""
+    unique: UniqueClaim | None = None
+    """The key that it claims, on the same shard."""
+    limits: Sequence[LimitUse] = ()
+    """The limits that it is under, on the same shard, each at most once."""
+    expires_ms: int = 0
+    """It isn't granted any more when so long has passed since it could first be: it becomes `cancelled`. 0:
+    it always is."""
 
 
 class Created(Enum):
@@ -48,6 +57,8 @@ class Created(Enum):
     """Its batch isn't there (any more): nothing was written."""
     BATCH_CANCELLED = 4
     """Its batch is cancelled: nothing was written."""
+    CONFLICT = 5
+    """Another job holds its unique key: nothing was written. (`Storage.create` answers with a `Conflict`.)"""
 
 
 # ---- running -------------------------------------------------------------------------------------------
@@ -230,6 +241,8 @@ class Requeued(Enum):
     MISSING = 2
     BATCH_CANCELLED = 3
     """Of a requeue: its batch is cancelled, so that it would be, too. Nothing was changed."""
+    NOT_UNIQUE = 4
+    """Of a requeue: another job holds its unique key. Nothing was changed."""
 
 
 class Deleted(Enum):

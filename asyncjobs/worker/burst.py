@@ -12,6 +12,8 @@ async def left_until_later(storage: Storage, queues: Container[str]) -> int | No
     stats = await storage.stats()
     if stats.follow_ups or any(q.length for q in stats.queues if q.name in queues and not q.paused):
         return None
+    if stats.counts[State.THROTTLED] and await _throttled(storage, queues):
+        return None
     if await _leased(storage, queues) or await _due(storage, stats.now_ms):
         return None
     return stats.counts[State.SCHEDULED] + stats.counts[State.RETRYING]
@@ -20,6 +22,12 @@ async def left_until_later(storage: Storage, queues: Container[str]) -> int | No
 async def _leased(storage: Storage, queues: Container[str]) -> bool:
     """Whether a job of the queues runs, here or elsewhere."""
     page = await storage.jobs(State.PROCESSING, limit=10_000)
+    return any(job.queue in queues for job in page.jobs)
+
+
+async def _throttled(storage: Storage, queues: Container[str]) -> bool:
+    """Whether a job of the queues waits for its limits."""
+    page = await storage.jobs(State.THROTTLED, limit=10_000)
     return any(job.queue in queues for job in page.jobs)
 
 

@@ -167,7 +167,10 @@ class Recurring:
             )
         if fired is Fired.SKIPPED:
             logger.warning(
-                "recurring job %s: that of %s is skipped, as its last job hasn't ended", due.id, when
+                "recurring job %s: that of %s is skipped, as its last job hasn't ended, or another job holds"
+                " its unique key",
+                due.id,
+                when,
             )
         elif fired is Fired.REFUSED:
             logger.error(

@@ -96,6 +96,8 @@ class Worker:
         self.queues = self._order.names
         """The queues it serves."""
         self.concurrency = concurrency
+        for recurrence in registry.recurrences():
+            recurrence.check_shard(client.storage.shards)
         self._lease_ms = to_ms(lease, "lease")
         if self._lease_ms < MIN_LEASE_MS:
             raise OptionError(

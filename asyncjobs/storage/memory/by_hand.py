@@ -5,18 +5,30 @@ from __future__ import annotations
 from itertools import islice
 
 from asyncjobs.errors import OptionError
-from asyncjobs.storage.base import BatchState, Cancelled, Created, Deleted, NewJob, Requeued, State
+from asyncjobs.storage.base import (
+    BatchState,
+    Cancelled,
+    Conflict,
+    Created,
+    Deleted,
+    NewJob,
+    Requeued,
+    State,
+    Until,
+)
 from asyncjobs.storage.memory.entries import Job
 from asyncjobs.storage.memory.follow_up import called_off, conclude, create_linked, detach, reopen
 from asyncjobs.storage.memory.shard import Shard
+from asyncjobs.storage.memory.throttling import enter_queue
 
 
-def create(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> Created:
+def create(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> Created | Conflict:
     """→ `enqueued`, or → `scheduled` if it is due later; → `awaiting` with parents, `staging` in a batch.
 
     What follows is left to the caller, and so are the markers of `queues`.
     """
-    if (new.parents or new.batch) and new.id not in shard.jobs and not shard.is_stub(new.id):
+    controlled = new.unique or new.limits or new.expires_ms
+    if (new.parents or new.batch or controlled) and new.id not in shard.jobs and not shard.is_stub(new.id):
         return create_linked(shard, new, shards, queues)
     return create_alone(shard, new)
 
@@ -85,6 +97,9 @@ def requeue(shard: Shard, job_id: str, request_id: str) -> Requeued:
         return Requeued.WRONG_STATE
     if called_off(shard, job.batch):
         return Requeued.BATCH_CANCELLED
+    claim = job.claim if job.claim and job.claim.until is not Until.PERIOD else None
+    if claim and shard.unique.holder(claim.key) not in (None, job_id):
+        return Requeued.NOT_UNIQUE
     job.requests.append(request_id)
     if batch is not None:
         batch.counts[job.state.value] -= 1
@@ -93,12 +108,19 @@ def requeue(shard: Shard, job_id: str, request_id: str) -> Requeued:
     job.failures = job.recoveries = job.deaths = 0
     job.result, job.result_kept = b"", True
     job.progress, job.progress_message = None, ""
-    if job.is_ghost:
+    job.deadline_ms = 0
+    full = shard.limits.full_for(job)
+    if full is not None:
+        job.enqueued_ms = shard.now()
+        shard.throttle(job, full)
+    elif job.is_ghost:
         shard.enqueue_in_old_place(job)
     else:
         shard.enqueue(job)
+    if claim:
+        shard.unique.claim(job_id, claim)
     shard.record(job, "requeued")
-    shard.put_marker(job.queue)
+    conclude(shard, set() if full else {job.queue})
     return Requeued.REQUEUED
 
 
@@ -112,9 +134,9 @@ def promote(shard: Shard, job_id: str, request_id: str) -> Requeued:
     if job.state not in (State.SCHEDULED, State.RETRYING):
         return Requeued.WRONG_STATE
     job.requests.append(request_id)
-    shard.enqueue(job)
+    entered = enter_queue(shard, job)
     shard.record(job, "promoted")
-    shard.put_marker(job.queue)
+    conclude(shard, {job.queue} if entered else set())
     return Requeued.REQUEUED
 
 

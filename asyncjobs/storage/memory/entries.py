@@ -18,6 +18,7 @@ from asyncjobs.storage.base import (
     Parent,
     RecurringRecord,
     State,
+    UniqueClaim,
 )
 from asyncjobs.storage.memory.ordered import Ordered
 
@@ -52,6 +53,11 @@ class Job(JobRecord):
     """Parents on other shards whose end it hasn't heard of."""
     place: Place = Place.NOWHERE
     """Where its id lies in its queue, enqueued or as a ghost."""
+    claim: UniqueClaim | None = None
+    """Of a unique key."""
+    expires_ms: int = 0
+    was_suspect: bool = False
+    """It was one before it was throttled."""
     requests: deque[str] = field(default_factory=lambda: deque[str](maxlen=REQUESTS_REMEMBERED))
     inboxes: list[str] = field(default_factory=list[str])
     past: deque[HistoryEntry] = field(default_factory=lambda: deque[HistoryEntry](maxlen=base.HISTORY_LIMIT))
@@ -70,6 +76,10 @@ class Job(JobRecord):
             priority=new.priority,
             max_recoveries=new.max_recoveries,
             created_ms=now,
+            unique=new.unique.key if new.unique else "",
+            limits=tuple(new.limits),
+            claim=new.unique,
+            expires_ms=new.expires_ms,
         )
 
     @property

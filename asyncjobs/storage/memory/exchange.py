@@ -14,11 +14,13 @@ from asyncjobs.storage.base import (
     Note,
     Outcome,
     State,
+    Until,
 )
 from asyncjobs.storage.memory.entries import Job, Place, Queue, Worker
 from asyncjobs.storage.memory.follow_up import called_off, follow_up
 from asyncjobs.storage.memory.retention import trim_list
 from asyncjobs.storage.memory.shard import Shard
+from asyncjobs.storage.memory.throttling import acquire, drop_enqueued, enter_queue
 
 
 def exchange(shard: Shard, request: ExchangeRequest) -> ExchangeReply:
@@ -46,6 +48,10 @@ def exchange(shard: Shard, request: ExchangeRequest) -> ExchangeReply:
     more = False
     for state in (State.SCHEDULED, State.RETRYING):
         more |= _promote_due(shard, state, dirty)
+    more |= shard.limits.open_windows(base.WINDOWS_LIMIT)
+    follow_up(shard, dirty)
+    woken_by_suspect |= shard.woken_suspects
+    shard.woken_suspects.clear()
 
     if not again:
         worker.granted = []
@@ -143,7 +149,7 @@ def _promote_due(shard: Shard, state: State, dirty: set[str]) -> bool:
     due = list(shard.lists[state].up_to(shard.now()))
     for job_id in due[: base.PROMOTE_LIMIT]:
         job = shard.jobs[job_id]
-        shard.enqueue(job)
+        enter_queue(shard, job)
         dirty.add(job.queue)
     return len(due) > base.PROMOTE_LIMIT
 
@@ -164,10 +170,19 @@ def _fetch(shard: Shard, request: ExchangeRequest, worker: Worker, woken_by_susp
                 continue
             if called_off(shard, job.batch):
                 job.place = Place.NOWHERE
-                shard.record(job, "cancelled")
-                shard.end(job, State.CANCELLED)
+                drop_enqueued(shard, job, "cancelled")
                 skips -= 1
                 continue
+            if job.deadline_ms and shard.now() >= job.deadline_ms:
+                job.place = Place.NOWHERE
+                drop_enqueued(shard, job, "expired")
+                skips -= 1
+                continue
+            if not acquire(shard, job, suspect=place is Place.SUSPECTS):
+                skips -= 1
+                continue
+            if job.claim and job.claim.until is Until.STARTED:
+                shard.unique.release(job)
             if place is Place.SUSPECTS:
                 worker.suspect = job_id
                 woken_by_suspect.add(name)

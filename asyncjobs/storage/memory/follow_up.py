@@ -7,10 +7,11 @@ A transition that ends or removes jobs notes that on the shard (`Shard.endings`,
 from __future__ import annotations
 
 from asyncjobs.ids import shard_of
-from asyncjobs.storage.base import FINAL_STATES, BatchState, Created, Follow, NewJob, Parent, State
+from asyncjobs.storage.base import FINAL_STATES, BatchState, Conflict, Created, Follow, NewJob, Parent, State
 from asyncjobs.storage.dependencies import unmet_error
 from asyncjobs.storage.memory.entries import Batch, Job, Message, Word, node_of
 from asyncjobs.storage.memory.shard import Shard
+from asyncjobs.storage.memory.throttling import enter_queue, settle
 from asyncjobs.storage.records import pack_error
 
 
@@ -22,6 +23,14 @@ def rank(parent: Parent, remote: bool) -> int:
 
 def follow_up(shard: Shard, queues: set[str]) -> None:
     """Carry out what follows from what was noted. Names of queues that have new jobs go into `queues`."""
+    while True:
+        _follow_up_ends(shard, queues)
+        settle(shard, queues)
+        if not (shard.moves or shard.endings):
+            return
+
+
+def _follow_up_ends(shard: Shard, queues: set[str]) -> None:
     while shard.moves or shard.endings:
         if shard.moves:
             name = next(iter(shard.moves))
@@ -105,13 +114,15 @@ def hear(
 def start(shard: Shard, job: Job, queues: set[str]) -> None:
     """A job that waits for nothing any more: → `scheduled` or `enqueued`."""
     due = max(shard.now() + job.delay_ms, job.not_before_ms)
+    if job.expires_ms:
+        job.deadline_ms = due + job.expires_ms
     if due > shard.now():
         shard.wait_until_due(job, State.SCHEDULED, due)
         if shard.lists[State.SCHEDULED].first_rank() == due:
             queues.add(job.queue)
     else:
-        shard.enqueue(job)
-        queues.add(job.queue)
+        if enter_queue(shard, job):
+            queues.add(job.queue)
 
 
 def attach(shard: Shard, child: str, parent: Parent, remote: bool) -> tuple[Follow, State | None]:
@@ -150,8 +161,8 @@ def leave(shard: Shard, child: str, parent: Parent) -> None:
         shard.edges.pop(node_of(parent), None)
 
 
-def create_linked(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> Created:
-    """Make a job that waits for parents, or is a member of a batch."""
+def create_linked(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> Created | Conflict:
+    """Make a job that waits for parents, is a member of a batch, unique, under limits, or expires."""
     batch = shard.batches.get(new.batch)
     if new.batch and (batch is None or batch.given_up):
         return Created.BATCH_GONE
@@ -162,11 +173,18 @@ def create_linked(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> C
     for parent, is_local in zip(new.parents, local, strict=True):
         if is_local and ending_of(shard, node_of(parent)) == (True, None):
             return Created.PARENT_GONE
+    holder = shard.unique.holder(new.unique.key) if new.unique else None
+    if new.unique and holder and not new.unique.replaces:
+        return Conflict(holder)
     shard.queue(new.queue)
     staging = batch is not None and batch.state is BatchState.STAGING
     job = shard.jobs[new.id] = Job.of(new, shard.now())
     job.parents, job.unmet, job.batch = tuple(new.parents), len(new.parents), new.batch
     job.delay_ms, job.not_before_ms = new.delay_ms, new.due_ms
+    if new.unique:
+        if holder:
+            replace(shard, shard.jobs.get(holder), new.id)
+        shard.unique.claim(new.id, new.unique)
     if batch is not None:
         join(shard, batch, new.id)
     if new.parents:
@@ -187,6 +205,17 @@ def create_linked(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> C
     elif not staging:
         start(shard, job, queues)
     return Created.CREATED
+
+
+def replace(shard: Shard, holder: Job | None, job_id: str) -> None:
+    """A job takes the place of the one that holds its unique key, if that waits."""
+    if holder is None or holder.state is State.PROCESSING or holder.state.is_final:
+        return
+    if holder.state in (State.AWAITING, State.STAGING):
+        detach(shard, holder)
+    why = pack_error("Replaced", f"job {job_id} of the same unique key took its place", "")
+    shard.record(holder, "cancelled", error=why)
+    shard.end(holder, State.CANCELLED)
 
 
 def join(shard: Shard, batch: Batch, member: str) -> None:

@@ -10,6 +10,8 @@ from asyncjobs.ids import shard_for
 from asyncjobs.storage import base
 from asyncjobs.storage.base import (
     Changed,
+    Conflict,
+    Created,
     Due,
     DueReply,
     Fired,
@@ -24,6 +26,7 @@ from asyncjobs.storage.base import (
 )
 from asyncjobs.storage.memory import by_hand
 from asyncjobs.storage.memory.entries import RecurringJob
+from asyncjobs.storage.memory.follow_up import conclude
 from asyncjobs.storage.memory.shard import Shard
 
 NEVER = 2**63
@@ -72,7 +75,8 @@ class MemoryRecurrences:
             if recurring is None:
                 return Triggered.MISSING
             if job.id not in shard.jobs and not shard.is_stub(job.id):
-                by_hand.create_alone(shard, job)
+                if isinstance(_make(shard, job), Conflict):
+                    return Triggered.NOT_UNIQUE
                 _made(shard, recurring, job.id)
             return Triggered.CREATED
 
@@ -210,18 +214,28 @@ def _fire(shard: Shard, firing: Firing) -> Fired:
             fired = Fired.SKIPPED
     recurring.waiting = False
     _set_next(shard, recurring, firing.next_ms)
-    skipped = len(firing.jobs) if fired is Fired.SKIPPED else 0
+    made: list[str] = []
+    if fired is Fired.FIRED:
+        made = [job.id for job in firing.jobs if not isinstance(_make(shard, job), Conflict)]
+        if firing.jobs and not made:
+            fired = Fired.SKIPPED
+    skipped = len(firing.jobs) - len(made)
     if firing.missed or firing.passed or skipped:
         recurring.gave_up_ms = now
     recurring.missed += firing.missed
     recurring.skipped += firing.passed + skipped
-    if fired is Fired.FIRED and firing.jobs:
-        for job in firing.jobs:
-            by_hand.create_alone(shard, job)
-            _made(shard, recurring, job.id)
+    for job_id in made:
+        _made(shard, recurring, job_id)
         recurring.last_ms = firing.last_ms
-        recurring.fired += len(firing.jobs)
+    recurring.fired += len(made)
     return fired
+
+
+def _make(shard: Shard, job: NewJob) -> Created | Conflict:
+    queues: set[str] = set()
+    created = by_hand.create(shard, job, 1, queues)
+    conclude(shard, queues)
+    return created
 
 
 def _made(shard: Shard, recurring: RecurringJob, job_id: str) -> None:

@@ -22,7 +22,9 @@ from asyncjobs.clock import Clock
 from asyncjobs.storage import base
 from asyncjobs.storage.base import FINAL_STATES, HistoryEntry, LockRecord, Parent, State
 from asyncjobs.storage.memory.entries import Batch, Job, LockWaiter, Message, Place, Queue, Recurring, Worker
+from asyncjobs.storage.memory.limits import Limit, Limits
 from asyncjobs.storage.memory.ordered import Ordered
+from asyncjobs.storage.memory.unique import UniqueKeys
 from asyncjobs.storage.records import unpack_error
 
 T = TypeVar("T")
@@ -41,9 +43,13 @@ class Shard:
         self.deletions: dict[str, str] = {}
         """Of those that were deleted by hand, by which request."""
         self.queues: dict[str, Queue] = {}
-        listed = (State.AWAITING, State.SCHEDULED, State.RETRYING, *FINAL_STATES)
+        listed = (State.AWAITING, State.SCHEDULED, State.THROTTLED, State.RETRYING, *FINAL_STATES)
         self.lists = {state: Ordered() for state in listed}
-        """By when they are due, or by when they ended."""
+        """By when they are due, or by when they became so."""
+        self.limits = Limits(clock)
+        self.unique = UniqueKeys(self.jobs, clock)
+        self.woken_suspects: set[str] = set()
+        """Queues that got a suspect back which had been throttled."""
         self.expiring = Ordered()
         """Final jobs with a retention of their own, by when it ends."""
         self.batches: dict[str, Batch] = {}
@@ -82,6 +88,7 @@ class Shard:
     def enqueue(self, job: Job, *, suspect: bool = False) -> None:
         """→ `enqueued`, at the tail: behind all others of its priority, or behind all other suspects."""
         self._move_to(job, State.ENQUEUED)
+        self.limits.enter(job)
         job.enqueued_ms = self.now()
         queue = self.queues[job.queue]
         if suspect:
@@ -97,6 +104,7 @@ class Shard:
     def enqueue_first(self, job: Job, *, suspect: bool) -> None:
         """→ `enqueued`, at the head, as a job given back unfinished. `enqueued_ms` stays as it was."""
         self._move_to(job, State.ENQUEUED)
+        self.limits.enter(job)
         queue = self.queues[job.queue]
         if suspect:
             job.place = Place.SUSPECTS
@@ -111,7 +119,38 @@ class Shard:
     def enqueue_in_old_place(self, job: Job) -> None:
         """→ `enqueued` where its id already lies as a ghost."""
         self._move_to(job, State.ENQUEUED)
+        self.limits.enter(job)
         job.enqueued_ms = self.now()
+
+    def throttle(self, job: Job, limit: Limit, *, suspect: bool = False) -> None:
+        """→ `throttled`. For a job whose id isn't in its queue, but perhaps as a ghost."""
+        if job.state is State.ENQUEUED:
+            job.place = Place.NOWHERE
+        else:
+            self._leave(job)
+        job.state = State.THROTTLED
+        job.throttled_ms = self.now()
+        job.was_suspect = suspect
+        self.lists[State.THROTTLED].put(job.id, job.throttled_ms)
+        self.limits.wait(job, limit)
+
+    def unthrottle(self, job: Job) -> bool:
+        """A job that a limit has let in: → `enqueued`; True if it is still to be put at its queue's head."""
+        self.lists[State.THROTTLED].discard(job.id)
+        job.state, job.throttled_by = State.ENQUEUED, ""
+        queue = self.queues[job.queue]
+        if job.place is not Place.NOWHERE:
+            return False
+        if job.was_suspect:
+            job.place = Place.SUSPECTS
+            queue.suspects.appendleft(job.id)
+        elif job.priority:
+            job.place = Place.PRIORITIZED
+            queue.prioritized.put(job.id, -job.priority, job.enqueued_ms)
+        else:
+            job.place = Place.PLAIN
+            return True
+        return False
 
     def start(self, job: Job, worker: str, exchange: int) -> None:
         """→ `processing`. For a job whose id was taken out of its queue."""
@@ -136,6 +175,7 @@ class Shard:
         job.cancel_requested = False
         self.totals[state.value] += 1
         self.lists[state].put(job.id, job.finished_ms)
+        self.unique.release(job)
         self.tell(job.id, job.inboxes)
         needed = bool(job.batch) or job.id in self.edges
         if job.batch:
@@ -173,6 +213,7 @@ class Shard:
 
     def _forget(self, job: Job, stub: bool) -> None:
         self._leave(job)
+        self.unique.release(job)
         self.tell(job.id, job.inboxes)
         del self.jobs[job.id]
         now = self.now()
@@ -189,15 +230,19 @@ class Shard:
     def _leave(self, job: Job) -> None:
         """Take a job out of where its state keeps it."""
         if job.state is State.ENQUEUED:
+            self.limits.leave_queue(job)
             if job.place is Place.PRIORITIZED:
                 self.queues[job.queue].prioritized.discard(job.id)
                 job.place = Place.NOWHERE
         elif job.state is State.PROCESSING:
+            self.limits.release(job)
             if worker := self.workers.get(job.worker):
                 worker.leases.discard(job.id)
                 if worker.suspect == job.id:
                     worker.suspect = ""
         elif job.state in self.lists:
+            if job.state is State.THROTTLED:
+                self.limits.stop_waiting(job)
             self.lists[job.state].discard(job.id)
             self.expiring.discard(job.id)
             job.due_ms = job.finished_ms = 0
@@ -244,8 +289,12 @@ class Shard:
             job.place = Place.NOWHERE
 
     def next_due(self) -> int | None:
-        """When the earliest scheduled or retrying job is due; None: nothing waits."""
-        firsts = (self.lists[State.SCHEDULED].first_rank(), self.lists[State.RETRYING].first_rank())
+        """When the earliest scheduled or retrying job is due, or a window opens; None: nothing waits."""
+        firsts = (
+            self.lists[State.SCHEDULED].first_rank(),
+            self.lists[State.RETRYING].first_rank(),
+            self.limits.next_window(),
+        )
         return min((first for first in firsts if first is not None), default=None)
 
     # -- waiting --

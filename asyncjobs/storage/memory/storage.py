@@ -12,6 +12,7 @@ from asyncjobs.storage.audit import Snapshot
 from asyncjobs.storage.base import (
     BatchRecord,
     Cancelled,
+    Conflict,
     Created,
     Deleted,
     ExchangeReply,
@@ -43,9 +44,10 @@ from asyncjobs.storage.memory.locks import MemoryLocks
 from asyncjobs.storage.memory.recurrences import MemoryRecurrences
 from asyncjobs.storage.memory.shard import Shard
 from asyncjobs.storage.memory.snapshot import snapshot
+from asyncjobs.storage.memory.throttling import MemoryLimits
 
 
-class MemoryStorage(MemoryLocks, MemoryRecurrences):
+class MemoryStorage(MemoryLocks, MemoryLimits, MemoryRecurrences):
     """A storage in this process's memory: for unit tests, and to say precisely what any storage does.
 
     Clients and workers that share one object share its jobs, from any thread and any event loop; nothing
@@ -81,9 +83,9 @@ class MemoryStorage(MemoryLocks, MemoryRecurrences):
 
     # -- jobs --
 
-    async def create(self, jobs: Sequence[NewJob]) -> list[Created]:
+    async def create(self, jobs: Sequence[NewJob]) -> list[Created | Conflict]:
         """See `Storage.create`."""
-        created: list[Created] = []
+        created: list[Created | Conflict] = []
         with self._all_locked():
             queues = {shard: set[str]() for shard in self._shards}
             for job in jobs:

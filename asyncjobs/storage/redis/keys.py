@@ -7,10 +7,11 @@ fails at import and costs nothing at run time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from asyncjobs.storage import base
-from asyncjobs.storage.base import On, Parent, State
+from asyncjobs.storage.base import LimitUse, Numbers, On, Parent, State, UniqueClaim
 
 SCHEMA_VERSION = 1
 
@@ -48,10 +49,19 @@ PATTERNS = {
     "held": ":w:{}:a",  # set: the jobs it holds leases on
     "control": ":w:{}:c",  # list: a nudge to read what is below
     "cancels": ":w:{}:x",  # set: jobs it runs that somebody asked to cancel
+    # unique jobs and limits
+    "unique": ":unique:{}",  # string: "id", or "id until", of the job that holds a unique key
+    "throttled": ":throttled",  # zset: id -> time entered, ms
+    "limits": ":limits",  # hash: limit's name -> its numbers, "most per", and " h" if set by hand
+    "active_limits": ":limits:active",  # zset: ids of limits ("name" or "name:key") that have a hash -> 0
+    "limit_due": ":limits:due",  # zset: id of a limit that jobs wait for -> when a window opens, ms
+    "limit": ":limit:{}",  # hash: counts of one key of a limit (see `LIMIT_FIELDS`)
+    "limit_starts": ":lstarts:{}",  # list: "ms count" of starts in the window, oldest first
+    "limit_waiters": ":lwait:{}",  # zset: by a limit's id, a colon and a queue, jobs that wait -> their order
     # locks
     "lock": ":lock:{}",  # string: "number until token" of its holder
     "lock_waiters": ":lw:{}",  # zset: "token inbox" of who waits for it -> since when, ms
-    "lock_askers": ":lw:{}:u",  # zset: the same -> until when, unless it asks again, ms
+    "lock_askers": ":lu:{}",  # zset: the same -> until when, unless it asks again, ms
     # recurring jobs
     "recurring": ":recurring",  # hash: recurring job -> its definition, packed by whoever put it
     "recurring_next": ":recurring:next",  # zset: recurring job -> when to look at it, ms; +inf: never
@@ -94,9 +104,14 @@ FIELDS = {
     "parents": "P",  # "code parent code parent …", a batch with a ~ before its id
     "unmet": "U",  # how many of them it still waits for
     "attached": "A",  # up to which byte of `parents` it has asked to be told, or not to be told any more
-    "timing": "T",  # "delay due" to be heeded once it has waited for its parents and its batch
+    "timing": "T",  # "delay due expires" to be heeded once it has waited for its parents and its batch
     "continued": "C",  # jobs wait for it
     "linked": "L",  # of the last five, what the hot path has to know in one field: see lib/links
+    "unique": "Q",  # "until period key": see `unique_field`
+    "limits": "N",  # "most per id" of each limit that it is under, with line ends between
+    "throttled_by": "K",  # "s id" of the limit that it waits for, or waited for; s: it is a suspect, else "-"
+    "throttled_at": "j",  # when it last began to
+    "deadline": "D",  # when it isn't worth starting any more, ms
     "takes_outputs": "I",  # results of parents are handed to it, in fields `O` and the parent's id
 }
 OUTPUT = "O"
@@ -124,6 +139,13 @@ BATCH_FIELDS = {
 }
 """How many members are in a final state stands in the field that is called like the state's code; how many of
 these were removed since, in `t` and the code."""
+
+LIMIT_FIELDS = {
+    "running": "h",  # jobs that hold it
+    "started": "u",  # starts within the window that `limit_starts` tells of
+    "enqueued": "q",  # + queue: jobs that it has let into that queue
+    "waiting": "w",  # + queue: jobs of that queue that wait for it
+}
 
 WORKER_FIELDS = {
     "info": "info",
@@ -220,6 +242,29 @@ def parent_of(code: int, node: str) -> Parent:
     return Parent(node.removeprefix("~"), on, node.startswith("~"), bool(code & 2), cancel)
 
 
+def unique_field(claim: UniqueClaim) -> str:
+    """What a job's hash has of the unique key that it claims."""
+    return f"{claim.until.value} {claim.period_ms} {claim.key}"
+
+
+def limits_field(uses: Sequence[LimitUse]) -> str:
+    """What a job's hash has of the limits that it is under."""
+    return "\n".join(f"{use.numbers.most} {use.numbers.per_ms} {use.id}" for use in uses)
+
+
+def limits_of(text: str) -> tuple[LimitUse, ...]:
+    """The same, read; none of what can't be."""
+    try:
+        uses: list[LimitUse] = []
+        for line in text.split("\n") if text else ():
+            most, per_ms, limit_id = line.split(" ", 2)
+            name, _, key = limit_id.partition(":")
+            uses.append(LimitUse(name, key, Numbers(int(most), int(per_ms))))
+        return tuple(uses)
+    except ValueError:
+        return ()
+
+
 LUA_ENUMS: tuple[type[Enum], ...] = (
     base.Created,
     base.Finished,
@@ -261,6 +306,7 @@ LUA_CONSTANTS = {
     "BATCH_RETENTION_MS": base.BATCH_RETENTION_MS,
     "BATCH_FINISHED": BATCH_FINISHED,
     "BATCH_OPEN": BATCH_OPEN,
+    "WINDOWS_LIMIT": base.WINDOWS_LIMIT,
     "TRIM_LOOK": base.TRIM_LOOK,
     "PIN_MS": base.PIN_MS,
     "OUTPUT": OUTPUT,

@@ -10,7 +10,7 @@ from asyncjobs.storage.redis.shard import Shard
 
 _COUNTED = (
     *(State.ENQUEUED, State.PROCESSING, State.SCHEDULED, State.RETRYING),
-    *(State.SUCCEEDED, State.FAILED, State.CANCELLED, State.AWAITING),
+    *(State.SUCCEEDED, State.FAILED, State.CANCELLED, State.AWAITING, State.THROTTLED),
 )
 _TOTALS = ("succeeded", "failed", "cancelled", "retried", "recovered", "trimmed")
 
@@ -44,7 +44,7 @@ class RedisReading:
                 await shard.run(scripts.JOBS, STATES[state], name, *span, int(newest_first))
                 for shard in self._shards
             ]
-            entered = replies.entered(shares) if state is State.AWAITING else {}
+            entered = replies.entered(shares) if state in (State.AWAITING, State.THROTTLED) else {}
             pages.append(merge_pages([replies.page(share) for share in shares], state, newest_first, entered))
         jobs = [job for page in pages for job in page.jobs]
         if merged:
@@ -66,16 +66,16 @@ class RedisReading:
     async def stats(self) -> Stats:
         """See `Storage.stats`."""
         counts = dict.fromkeys(_COUNTED, 0)
-        counts[State.THROTTLED] = follow_ups = 0
+        follow_ups = 0
         totals: dict[str, int] = dict.fromkeys(_TOTALS, 0)
         now = 0
         for shard in self._shards:
             reply = await shard.run(scripts.STATS, shard.now())
             now = max(now, reply[0])
-            for state, count in zip(_COUNTED, reply[1:9], strict=True):
+            for state, count in zip(_COUNTED, reply[1:10], strict=True):
                 counts[state] += count
-            follow_ups += reply[9]
-            flat = reply[10]
+            follow_ups += reply[10]
+            flat = reply[11]
             for name, total in zip(flat[::2], flat[1::2], strict=True):
                 totals[name.decode()] = totals.get(name.decode(), 0) + int(total)
         return Stats(now, counts, totals, await self.queues(), len(await self.workers()), follow_ups)

@@ -23,6 +23,7 @@ from asyncjobs.storage.base import (
 from asyncjobs.storage.redis import scripts
 from asyncjobs.storage.redis.connection import EncodableArg
 from asyncjobs.storage.redis.keys import FIELDS, RECURRING_FIELDS, STATE_OF, pieces
+from asyncjobs.storage.redis.requests import how_of, linked_fields
 from asyncjobs.storage.redis.shard import Shard
 
 _R = {name: field.encode() for name, field in RECURRING_FIELDS.items()}
@@ -155,7 +156,10 @@ def _add_job(args: list[EncodableArg], job: NewJob) -> None:
         fields += (FIELDS["options"], job.options)
     if job.max_recoveries != 3:
         fields += (FIELDS["max_recoveries"], job.max_recoveries)
-    args += (job.id, job.queue, job.priority, job.due_ms, len(fields), *fields)
+    how = how_of(job)
+    if how:
+        fields += linked_fields(job, 1)
+    args += (job.id, job.queue, job.priority, job.due_ms, how, len(fields), *fields)
 
 
 def _record(reply: list[Any]) -> RecurringRecord:

@@ -30,6 +30,7 @@ from asyncjobs.storage.redis.keys import (
     STATE_OF,
     STATES,
     STUB,
+    limits_of,
     parent_of,
 )
 
@@ -118,7 +119,16 @@ def job_record(job_id: str, flat: list[bytes], score: bytes | None) -> JobRecord
         parents=tuple(parent for parent, _ in parents_of(fields.get(_F["parents"], b""))),
         unmet=max(number("unmet"), 0),
         batch=fields.get(_F["batch"], b"").decode(errors="replace"),
+        unique=fields.get(_F["unique"], b"").decode(errors="replace").partition(" ")[2].partition(" ")[2],
+        limits=limits_of(fields.get(_F["limits"], b"").decode(errors="replace")),
+        throttled_by=_throttled_by(fields) if state is State.THROTTLED else "",
+        throttled_ms=number("throttled_at"),
+        deadline_ms=number("deadline"),
     )
+
+
+def _throttled_by(fields: dict[bytes, bytes]) -> str:
+    return fields.get(_F["throttled_by"], b"").decode(errors="replace").partition(" ")[2]
 
 
 def parents_of(text: bytes) -> tuple[tuple[Parent, bool], ...]:

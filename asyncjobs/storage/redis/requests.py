@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from asyncjobs.ids import shard_of
 from asyncjobs.storage.base import Finish, NewJob, Outcome, Parent
 from asyncjobs.storage.redis.connection import EncodableArg
-from asyncjobs.storage.redis.keys import FIELDS, edge_code, pieces
+from asyncjobs.storage.redis.keys import FIELDS, edge_code, limits_field, pieces, unique_field
 
 _PAYLOAD, _NAME, _OPTIONS = FIELDS["payload"], FIELDS["name"], FIELDS["options"]
 _BATCH, _PARENTS = FIELDS["batch"], FIELDS["parents"]
+_UNIQUE, _LIMITS = FIELDS["unique"], FIELDS["limits"]
 _MAX_RECOVERIES, _RESULT, _DROPPED = FIELDS["max_recoveries"], FIELDS["result"], FIELDS["result_dropped"]
 
 
@@ -26,9 +27,9 @@ def add_job(args: list[EncodableArg], job: NewJob, shards: int) -> None:
     timing = ""
     if job.priority or job.delay_ms or job.due_ms:
         timing = f"{job.priority} {job.delay_ms} {job.due_ms}"
-    if job.parents or job.batch:
-        timing = f"{job.priority} {job.delay_ms} {job.due_ms} {job.batch or '-'}"
-        fields += _links(job, shards)
+    if job.parents or job.batch or job.unique or job.limits or job.expires_ms:
+        timing = f"{job.priority} {job.delay_ms} {job.due_ms} {how_of(job)}"
+        fields += linked_fields(job, shards)
     args += (job.id, job.queue, timing, len(fields), *fields)
 
 
@@ -54,8 +55,21 @@ def node_of(parent: Parent) -> str:
     return f"~{parent.id}" if parent.batch else parent.id
 
 
-def _links(job: NewJob, shards: int) -> list[EncodableArg]:
+def how_of(job: NewJob) -> str:
+    """What `lib/create_linked.lua` is to know of a job beside its fields; "" of one that doesn't go there."""
+    if not (job.parents or job.batch or job.unique or job.limits or job.expires_ms):
+        return ""
+    replaces = int(job.unique is not None and job.unique.replaces)
+    return f"{job.batch or '-'} {job.expires_ms} {replaces}"
+
+
+def linked_fields(job: NewJob, shards: int) -> list[EncodableArg]:
+    """The fields that say what a job waits for, is a member of, and is under."""
     fields: list[EncodableArg] = [_BATCH, job.batch] if job.batch else []
+    if job.unique is not None:
+        fields += (_UNIQUE, unique_field(job.unique))
+    if job.limits:
+        fields += (_LIMITS, limits_field(job.limits))
     if job.parents:
         own = shard_of(job.id, shards)
         edges = (

@@ -1,7 +1,7 @@
 """The Lua scripts: loading, includes, and the names they may use.
 
 A script is `lua/NAME.lua`. A line `-- @include NAME` puts `lua/lib/NAME.lua` in its place, once. The names
-`K.…`, `F.…`, `W.…`, `M.…`, `B.…`, `R.…`, `S.…`, the enums and constants of `keys.py`, and `A.…` (this
+`K.…`, `F.…`, `W.…`, `M.…`, `B.…`, `R.…`, `L.…`, `S.…`, the enums and constants of `keys.py`, and `A.…` (this
 script's own arguments, as declared below) become literals here; one that isn't declared is an error at
 import, and so is a declared argument that a script never reads.
 """
@@ -18,7 +18,7 @@ from asyncjobs.storage.redis import keys
 _LUA = resources.files("asyncjobs.storage.redis") / "lua"
 _INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
 _KEY = re.compile(r"\bK\.(\w+)(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\))?")
-_NAME = re.compile(r"\b([FWMRSAB])\.(\w+)")
+_NAME = re.compile(r"\b([FWMRSABL])\.(\w+)")
 _ENUMS = {enum.__name__: enum for enum in keys.LUA_ENUMS}
 _ENUM = re.compile(rf"\b({'|'.join(_ENUMS)})\.(\w+)")
 _CONSTANT = re.compile(rf"\b({'|'.join(keys.LUA_CONSTANTS)})\b")
@@ -77,6 +77,7 @@ def assemble(source: str, arguments: tuple[str, ...], where: str) -> str:
             "M": keys.META_FIELDS,
             "B": keys.BATCH_FIELDS,
             "R": keys.RECURRING_FIELDS,
+            "L": keys.LIMIT_FIELDS,
             "S": {state.value: code for state, code in keys.STATES.items()},
         }[kind]
         if word not in table:
@@ -173,6 +174,10 @@ RECURRING_RESUME = Script("recurring_resume", "now", "id", "revision", "next")
 RECURRING_REMOVE = Script("recurring_remove", "now", "id")
 RECURRING_GET = Script("recurring_get", "now", "id")
 RECURRING_LIST = Script("recurring_list", "now", "offset", "limit")
+
+SET_LIMIT = Script("set_limit", "now", "name", "most", "per")
+LIMIT_SETTINGS = Script("limit_settings")
+LIMITS = Script("limits", "now", "offset", "limit")
 
 ACQUIRE_LOCK = Script("acquire_lock", "now", "name", "token", "ttl", "inbox")
 RENEW_LOCK = Script("renew_lock", "now", "name", "token", "ttl")

@@ -12,6 +12,7 @@ from asyncjobs.ids import MAX_SHARDS, shard_of
 from asyncjobs.storage.base import (
     LOG_LIMIT,
     Cancelled,
+    Conflict,
     Created,
     Deleted,
     ExchangeReply,
@@ -32,6 +33,7 @@ from asyncjobs.storage.redis.connection import EncodableArg
 from asyncjobs.storage.redis.group import Done, GroupCommit
 from asyncjobs.storage.redis.heartbeat import RedisHeartbeatLink
 from asyncjobs.storage.redis.keys import SCHEMA_VERSION, STATES
+from asyncjobs.storage.redis.limits import RedisLimits
 from asyncjobs.storage.redis.locks import RedisLocks
 from asyncjobs.storage.redis.pools import make_pools
 from asyncjobs.storage.redis.reading import RedisReading
@@ -49,7 +51,7 @@ SHORTEST_WAIT = 0.01
 """Seconds. To a blocking command a time-out of 0 means for ever, and Redis 6.2 rounds 1 ms down to it."""
 
 
-class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLocks):
+class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLimits, RedisLocks):
     """A namespace in Redis.
 
     `shards`: over how many hash tags it is spread (more than 1 only for Redis Cluster). `clock`: a test's own
@@ -119,8 +121,8 @@ class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLocks):
 
     # -- jobs --
 
-    def _group(self, shard: Shard) -> GroupCommit[NewJob, Created | None]:
-        def depart(jobs: list[NewJob], done: Done[Created | None]) -> None:
+    def _group(self, shard: Shard) -> GroupCommit[NewJob, Created | Conflict | None]:
+        def depart(jobs: list[NewJob], done: Done[Created | Conflict | None]) -> None:
             args: list[EncodableArg] = [shard.now()]
             for job in jobs:
                 add_job(args, job, self._shard_count)
@@ -129,9 +131,11 @@ class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLocks):
                 if isinstance(reply, Exception):
                     done(reply)
                     return
-                if reply.endswith(b"+"):
+                codes, *holders = reply.split(b" ")
+                if codes.endswith(b"+"):
                     shard.follow_up(self.carry_on)
-                done([_CREATED[code] for code in reply.removesuffix(b"+")])
+                created = [_CREATED[code] for code in codes.removesuffix(b"+")]
+                done(_with_holders(created, holders) if holders else created)
 
             shard.start(scripts.CREATE, args, on_reply, self._replicas)
 
@@ -143,14 +147,14 @@ class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLocks):
             patience=self._patience,
         )
 
-    async def create(self, jobs: Sequence[NewJob]) -> list[Created]:
+    async def create(self, jobs: Sequence[NewJob]) -> list[Created | Conflict]:
         """See `Storage.create`."""
         if not jobs:
             return []
         if self._shard_count == 1:
             codes = await self._creates[0].add(jobs)
         else:
-            by_place: dict[int, Created | None] = {}
+            by_place: dict[int, Created | Conflict | None] = {}
             for parts in in_waves(jobs, self._shard_count):
                 futures = [
                     self._creates[shard].add([jobs[at] for at in places]) for shard, places in parts.items()
@@ -330,7 +334,15 @@ def _weight(job: NewJob) -> int:
     return weight + len(job.parents) * GROUP_BYTES // 1000
 
 
+def _with_holders(created: Sequence[Created | None], holders: list[bytes]) -> list[Created | Conflict | None]:
+    left = iter(holders)
+    return [Conflict(next(left).decode()) if code is Created.CONFLICT else code for code in created]
+
+
 _CREATED: dict[int, Created | None] = {ord(str(code.value)): code for code in Created} | {ord("!"): None}
 _LISTED = frozenset(
-    {State.AWAITING, State.SCHEDULED, State.RETRYING, State.SUCCEEDED, State.FAILED, State.CANCELLED}
+    {
+        *(State.AWAITING, State.SCHEDULED, State.THROTTLED, State.RETRYING),
+        *(State.SUCCEEDED, State.FAILED, State.CANCELLED),
+    }
 )

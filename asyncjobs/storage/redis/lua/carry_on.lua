@@ -1,6 +1,8 @@
 -- carry_on: goes on with what one script was too short for: the first of K.follow_ups, as far as it gets.
 --   r + node: its continuations hear of its end; a + job: its parents are asked to tell it of their ends; l + job: they
 --   need not any more;
+--   w + limit: jobs that wait for it are let in; n + limit's name (and, after a line end, the last one looked at): the same
+--   for all its keys;
 --   c + batch: its members leave `staging`; k + batch: they are cancelled; d + batch: they are removed;
 --   x: messages for other shards, which the caller has to deliver and then to acknowledge.
 -- KEYS: t. ARGV: now. Reply: {1 if there is more, some of the messages: field, value, …}. O(FOLLOW_LIMIT · log n).
@@ -46,6 +48,23 @@ elseif kind == 'l' then
   local row = redis.pcall('HMGET', K.job(what), F.parents, F.attached)
   if row[1] and row[2] then
     detach_rest(what, row[1], detach(what, row[1], tonumber(row[2])))
+  end
+elseif kind == 'w' then
+  redis.call('ZREM', K.follow_ups, entry)
+  touch(entry_of(what))
+elseif kind == 'n' then
+  redis.call('ZREM', K.follow_ups, entry)
+  local name, last = string.match(what, '^([^\n]*)\n?(.*)$')
+  local from = last == '' and '[' .. name or '(' .. last
+  -- What comes after a colon in ASCII is a semicolon.
+  local ids = redis.call('ZRANGEBYLEX', K.active_limits, from, '(' .. name .. ';', 'LIMIT', 0, WINDOWS_LIMIT)
+  for _, id in ipairs(ids) do
+    if id == name or string.sub(id, 1, #name + 1) == name .. ':' then
+      touch(entry_of(id))
+    end
+  end
+  if #ids == WINDOWS_LIMIT then
+    put_off('n' .. name .. '\n' .. ids[#ids])
   end
 elseif kind == 'c' then
   if redis.call('HGET', K.batch(what), B.state) then

@@ -1,9 +1,10 @@
 -- create: makes jobs, enqueued or scheduled. An id that exists is left as it is.
 -- KEYS: t. ARGV: now, then for each job: id, queue, timing, n, and n fields and values.
---   timing: "" (enqueued now, priority 0), "priority delay due", or for a job with parents or a batch that and the
---   batch, "-" for none.
--- Reply: a digit (Created) for each job, "!" where its queue's key can't take it, and then nothing of it is kept; and a
--- "+" at the end if there are follow-ups. Cost: O(jobs + parents), O(log n) for those with a priority, a due time, parents or a batch.
+--   timing: "" (enqueued now, priority 0), "priority delay due", or for a job with parents, a batch, limits, a unique key
+--   or an expiry that and "batch expires replaces" (see lib/create_linked).
+-- Reply: a digit (Created) for each job, "!" where its queue's key can't take it, and then nothing of it is kept; a "+" if
+-- there are follow-ups; and with a space before each, who holds the unique key of those that found it held.
+-- Cost: O(jobs + parents + limits), O(log n) for those with a priority, a due time, parents, a batch or limits.
 -- A full Redis refuses the first HSET, before anything is written; once a write is done, it lets the rest through.
 -- @include now
 -- @include wake
@@ -11,7 +12,7 @@
 -- @include due
 -- @include workflow
 local call = redis.call
-local codes, queues, tails, earliest, linked = {}, {}, {}, nil, false
+local codes, queues, tails, earliest, linked, holders = {}, {}, {}, nil, false, ''
 
 local function tail_of(queue)
   local tail = tails[queue]
@@ -60,8 +61,8 @@ while i <= n do
       tail.ids[#tail.ids + 1] = id
       tail.at[#tail.at + 1] = at
     else
-      local priority, delay, due, batch = string.match(timing, '^(%S+) (%S+) (%S+) ?(%S*)$')
-      local ready = batch == ''
+      local priority, delay, due, how = string.match(timing, '^(%S+) (%S+) (%S+) ?(.*)$')
+      local ready = how == ''
       if ready then
         due = math.max(now + delay, tonumber(due))
         local state = due > now and S.scheduled or S.enqueued
@@ -73,8 +74,11 @@ while i <= n do
       if not ready then
         push_all()
         queues, tails = {}, {}
-        codes[at] = workflow().create_linked(id, queue, priority, delay, due, batch, first, last)
-        linked, earliest = true, nil
+        local code, holder = workflow().create_linked(id, queue, priority, delay, due, how, first, last)
+        codes[at], linked, earliest = code, true, nil
+        if holder then
+          holders = holders .. ' ' .. holder
+        end
       elseif due > now then
         call('HSET', job, F.enqueued, 0)
         earliest = earliest or earliest_due()
@@ -108,4 +112,4 @@ if linked then
   workflow().join_all()
   workflow().conclude({})
 end
-return table.concat(codes) .. (linked and workflow().follow.put_off and '+' or '')
+return table.concat(codes) .. (linked and workflow().follow.put_off and '+' or '') .. holders

@@ -14,13 +14,13 @@
 -- @include history
 -- @include remove
 -- @include tell
--- @include promote_due
 -- @include due
 -- @include links
 -- @include place
 -- @include follow
 -- @include called_off
 -- @include linked
+-- @include promote_due
 -- @include finish
 -- @include skip
 -- @include grant
@@ -50,9 +50,21 @@ if number > last then
 end
 
 local grants, dropped = {}, {}
-local next_scheduled, scheduled_left = promote_due(K.scheduled, S.scheduled, touched, dropped)
-local next_retrying, retrying_left = promote_due(K.retrying, S.retrying, touched, dropped)
-more = scheduled_left or retrying_left
+-- One command that tells which of the three are there.
+local timed = call('EXISTS', K.scheduled, K.retrying, K.retrying, K.limit_due, K.limit_due, K.limit_due, K.limit_due)
+local due, retrying_left, left = math.huge, false, nil
+if timed % 2 == 1 then
+  left, more = promote_due(K.scheduled, S.scheduled, touched, dropped)
+  due = math.min(due, left or due)
+end
+if timed % 4 >= 2 then
+  left, retrying_left = promote_due(K.retrying, S.retrying, touched, dropped)
+  due, more = math.min(due, left or due), more or retrying_left
+end
+if timed >= 4 then
+  more = workflow().open_windows() or more
+end
+follow_up()
 
 if number > last then
   local granted, skipped_all
@@ -96,7 +108,10 @@ for state, added in pairs(lists) do
 end
 bump(counts)
 
-local due, claimed = math.min(next_scheduled or math.huge, next_retrying or math.huge), 0
+if timed >= 4 or made then
+  due = math.min(due, due_head(K.limit_due) or due)
+end
+local claimed = 0
 if due == math.huge then
   due = ''
 else

@@ -10,10 +10,17 @@ local left, deleted = tonumber(A.limit), 0
 local function drop(ids)
   for _, id in ipairs(ids or {}) do
     left = left - 1
-    local row = redis.pcall('HMGET', K.job(id), F.state, F.queue, F.inboxes, F.batch, F.continued)
+    local row = redis.pcall('HMGET', K.job(id), F.state, F.queue, F.inboxes, F.batch, F.continued, F.limits,
+      F.unique)
     if row[1] == S.enqueued and row[2] == A.queue then
       if row[3] then
         tell(K.job(id), id, row[3])
+      end
+      if row[6] then
+        left_queue(row[6], A.queue)
+      end
+      if row[7] then
+        release_unique(id, row[7])
       end
       remove(id, true)
       gone(id, row[1], row[4], row[5])

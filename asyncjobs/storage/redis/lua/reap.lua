@@ -32,7 +32,7 @@ local recovered, failed, cancelled = {}, {}, {}
 for _, id in ipairs(ids) do
   local job = K.job(id)
   local row = redis.pcall('HMGET', job, F.state, F.worker, F.cancel_requested, F.queue, F.deaths, F.max_recoveries,
-    F.inboxes, F.attempt, F.batch, F.continued)
+    F.inboxes, F.attempt, F.batch, F.continued, F.limits, F.unique)
   if row[1] == S.processing and row[2] == dead then
     local greatest, deaths = tonumber(row[6]) or 3, tonumber(row[5]) or 0
     if id == suspect then
@@ -61,7 +61,14 @@ for _, id in ipairs(ids) do
       wake(row[4])
       recovered[#recovered + 1] = id
     end
-    if row[3] or deaths >= greatest or not row[4] then
+    local is_final = row[3] or deaths >= greatest or not row[4]
+    if row[11] then
+      let_go(row[11], not is_final and row[4] or nil)
+    end
+    if is_final then
+      if row[12] then
+        release_unique(id, row[12])
+      end
       if row[7] then
         tell(job, id, row[7])
       end

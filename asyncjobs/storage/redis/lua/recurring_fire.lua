@@ -18,7 +18,7 @@ if row[1] ~= A.revision or row[2] ~= A.expected then
 end
 local jobs, at = 0, A.rest
 while at <= #ARGV do
-  jobs, at = jobs + 1, at + 5 + ARGV[at + 4]
+  jobs, at = jobs + 1, at + 6 + ARGV[at + 5]
 end
 
 local function give_up(field, count)
@@ -52,18 +52,25 @@ if A.overlap ~= 'allow' and jobs > 0 then
   end
 end
 
-local made, id, there = 0, nil, nil
+local count, passed, id, there = 0, 0, nil, nil
 at = A.rest
 while at <= #ARGV do
   at, id, there = make_job(at)
   if there then
-    made, open = made + 1, add_open(open, id)
+    count, open = count + 1, add_open(open, id)
     call('HSET', facts, R.job, id, R.last, A.last, R.fired_at, now, R.open, open)
+  elseif there == nil then
+    passed = passed + 1
   end
 end
 move_on()
-if made > 0 then
-  call('HINCRBY', facts, R.fired, made)
+conclude_made()
+if count > 0 then
+  call('HINCRBY', facts, R.fired, count)
 end
-give_up(R.refused, jobs - made)
-return made == jobs and Fired.FIRED or Fired.REFUSED
+give_up(R.skipped, passed)
+give_up(R.refused, jobs - count - passed)
+if count + passed < jobs then
+  return Fired.REFUSED
+end
+return passed == jobs and jobs > 0 and Fired.SKIPPED or Fired.FIRED

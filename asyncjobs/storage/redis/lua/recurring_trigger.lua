@@ -16,7 +16,10 @@ if redis.call('EXISTS', K.job(ARGV[A.rest])) == 1 then
   return Triggered.CREATED
 end
 local _, id, there = make_job(A.rest)
-if not there then
+conclude_made()
+if there == nil then
+  return Triggered.NOT_UNIQUE
+elseif not there then
   return Triggered.REFUSED
 end
 redis.call('HSET', facts, R.job, id, R.fired_at, now, R.open, add_open(open[2] or '', id))

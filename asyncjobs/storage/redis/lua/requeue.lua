@@ -5,11 +5,10 @@
 -- @include leave_list
 -- @include place
 -- @include history
--- @include wake
--- @include follow_up
--- @include called_off
+-- @include conclude
 local job = K.job(A.id)
-local row = redis.call('HMGET', job, F.state, F.queue, F.priority, F.requests, F.attempt, F.ghost_in, F.result, F.batch)
+local row = redis.call('HMGET', job, F.state, F.queue, F.priority, F.requests, F.attempt, F.ghost_in, F.result, F.batch,
+  F.limits, F.unique)
 local state = row[1]
 if not state or state == STUB then
   return Requeued.MISSING
@@ -28,26 +27,39 @@ if row[8] then
     return Requeued.BATCH_CANCELLED
   end
 end
+local period = row[10] and string.sub(row[10], 1, 1) == 'p'
+if row[10] and not period then
+  local holder = holder_of(string.match(row[10], '^%S+ %S+ (.*)$'))
+  if holder and holder ~= A.id then
+    return Requeued.NOT_UNIQUE
+  end
+end
 remember(A.id, row[4], A.request)
-if row[6] ~= row[2] and not place(A.id, row[2] or '', row[3], now) then
+local in_old_place = row[6] == row[2]
+if in_old_place and not (row[9] and not admit(A.id, row[2], row[3], row[9], now)) then
+  redis.call('HDEL', job, F.ghost_in)
+  redis.call('HINCRBY', K.ghosts, row[2], -1)
+  redis.call('HSET', job, F.state, S.enqueued, F.enqueued, now)
+  follow.queues[row[2]] = follow.queues[row[2]] or true
+elseif not in_old_place and not enter_queue(A.id, row[2] or '', row[3], row[9]) then
   redis.call('HSET', job, F.requests, row[4] or '')
   return redis.error_reply('BROKEN queue ' .. (row[2] or '(none)') .. ' takes no jobs: its key holds something else')
 end
+redis.call('HSET', job, F.enqueued, now)
 leave_list(A.id, state)
+if row[10] and not period then
+  claim_unique(A.id, row[10])
+end
 if row[8] then
   reopen_batch(row[8], state, 1)
 end
 redis.call('HDEL', job, F.failures, F.recoveries, F.deaths, F.result_dropped, F.cancel_requested, F.progress,
-  F.progress_message, F.ghost_in, F.result, F.expires)
+  F.progress_message, F.result, F.expires, F.deadline)
 if row[7] then
   for piece = 1, PIECES - 1 do
     redis.call('HDEL', job, F.result .. piece)
   end
 end
-if row[6] == row[2] then
-  redis.call('HINCRBY', K.ghosts, row[2], -1)
-end
-redis.call('HSET', job, F.state, S.enqueued, F.enqueued, now)
 add_history(A.id, 'requeued', row[5])
-wake(row[2])
+conclude({})
 return Requeued.REQUEUED

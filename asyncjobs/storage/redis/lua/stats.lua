@@ -1,5 +1,5 @@
 -- stats: counts of jobs by state, and totals.
--- KEYS: t. ARGV: now. Reply: {now, enqueued, processing, scheduled, retrying, succeeded, failed, cancelled, awaiting,
+-- KEYS: t. ARGV: now. Reply: {now, enqueued, processing, scheduled, retrying, succeeded, failed, cancelled, awaiting, throttled,
 --   follow-ups, {total names and values}}. O(queues + workers).
 -- @include now
 -- @include queue_row
@@ -13,6 +13,6 @@ end
 return {
   now, enqueued, processing, redis.call('ZCARD', K.scheduled), redis.call('ZCARD', K.retrying),
   redis.call('ZCARD', K.succeeded), redis.call('ZCARD', K.failed), redis.call('ZCARD', K.cancelled),
-  redis.call('ZCARD', K.awaiting), redis.call('ZCARD', K.follow_ups),
+  redis.call('ZCARD', K.awaiting), redis.call('ZCARD', K.throttled), redis.call('ZCARD', K.follow_ups),
   redis.call('HGETALL', K.stats),
 }

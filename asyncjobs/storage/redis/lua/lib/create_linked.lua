@@ -1,17 +1,35 @@
--- create_linked(id, queue, priority, delay, due, batch, first, last), join_all(): makes a job that waits for parents or
--- is a member of a batch ("-": of none); its fields are ARGV[first] to ARGV[last]. A Created code. When all are made, the
--- second one adds the new members to their batches, before conclude is called. O(parents), O(members · log n).
+-- create_linked(id, queue, priority, delay, due, how, first, last), join_all(): makes a job that waits for parents, is a
+-- member of a batch, is under limits, has a unique key or expires; its fields are ARGV[first] to ARGV[last]. `how`: "batch
+-- expires replaces": "-" for none, ms or 0, 1 if it replaces who holds its key. A Created code, and with CONFLICT the
+-- holder. When all are made, the second one adds the new members to their batches, before conclude is called.
+-- O(parents + limits), O(members · log n).
 -- @include attach_parents
 -- @include join_batch
 -- @include called_off
+-- @include cancel_job
 local joining = { batches = {}, ids = {} }
 
-local function create_linked(id, queue, priority, delay, due, batch, first, last)
+local function replace_holder(holder, id)
+  if redis.pcall('HGET', K.job(holder), F.state) ~= S.processing then
+    cancel_job(holder, cmsgpack.pack({ 'Replaced', 'job ' .. id .. ' of the same unique key took its place', '' }))
+  end
+end
+
+local function create_linked(id, queue, priority, delay, due, how, first, last)
   local job, parents, staging, finished = K.job(id), '', false, false
+  local unique, limits, flags = nil, nil, ''
+  local batch, expires, replaces = string.match(how, '^(%S+) (%S+) (%S+)$')
   for at = first, last, 2 do
     if ARGV[at] == F.parents then
       parents = ARGV[at + 1]
+    elseif ARGV[at] == F.limits then
+      limits, flags = ARGV[at + 1], flags .. 'L'
+    elseif ARGV[at] == F.unique then
+      unique, flags = ARGV[at + 1], flags .. 'U'
     end
+  end
+  if expires ~= '0' then
+    flags = flags .. 'X'
   end
   if batch ~= '-' then
     local row = redis.call('HMGET', K.batch(batch), B.state)
@@ -30,17 +48,35 @@ local function create_linked(id, queue, priority, delay, due, batch, first, last
       return Created.PARENT_GONE
     end
   end
+  local holder = nil
+  if unique then
+    holder = holder_of(string.match(unique, '^%S+ %S+ (.*)$'))
+    if holder and replaces == '0' then
+      return Created.CONFLICT, holder
+    end
+  end
 
+  local timing = nil
+  if delay ~= '0' or due ~= '0' or expires ~= '0' then
+    timing = delay .. ' ' .. due .. (expires ~= '0' and ' ' .. expires or '')
+  end
   redis.call('HSET', job, F.state, staging and S.staging or S.awaiting, F.created, now, F.queue, queue, F.enqueued, 0,
-    F.unmet, n, F.linked, ':' .. (batch ~= '-' and batch or ''), unpack(ARGV, first, last))
+    F.linked, flags .. ':' .. (batch ~= '-' and batch or ''), unpack(ARGV, first, last))
+  if n > 0 then
+    redis.call('HSET', job, F.unmet, n)
+  end
+  if timing and (n > 0 or staging) then
+    redis.call('HSET', job, F.timing, timing)
+  end
+  if holder and holder ~= id then
+    replace_holder(holder, id)
+  end
+  if unique then
+    claim_unique(id, unique)
+  end
   redis.call('HSETNX', K.queues, queue, '')
   if priority ~= '0' then
     redis.call('HSET', job, F.priority, priority)
-  end
-  local timing = nil
-  if delay ~= '0' or due ~= '0' then
-    timing = delay .. ' ' .. due
-    redis.call('HSET', job, F.timing, timing)
   end
   if finished then
     -- It is open from now on, also for those that come after this one in the same call.
@@ -60,7 +96,7 @@ local function create_linked(id, queue, priority, delay, due, batch, first, last
     end
     attach_parents(id, parents, 1)
   elseif not staging then
-    start(id, queue, priority, timing)
+    start(id, queue, priority, timing, limits)
   end
   return Created.CREATED
 end

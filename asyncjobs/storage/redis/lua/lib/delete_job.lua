@@ -6,7 +6,8 @@
 -- @include tell
 -- @include gone
 local function delete_job(id)
-  local row = redis.call('HMGET', K.job(id), F.state, F.queue, F.priority, F.inboxes, F.batch, F.continued, F.parents)
+  local row = redis.call('HMGET', K.job(id), F.state, F.queue, F.priority, F.inboxes, F.batch, F.continued, F.parents,
+    F.limits, F.throttled_by, F.unique)
   local state = row[1]
   if not state or state == STUB then
     return Deleted.MISSING
@@ -14,7 +15,7 @@ local function delete_job(id)
   if state == S.processing then
     return Deleted.RUNNING
   end
-  unplace(id, state, row[2], row[3])
+  unplace(id, state, row[2], row[3], row[8], row[9])
   leave_list(id, state)
   if row[4] then
     tell(K.job(id), id, row[4])
@@ -23,6 +24,9 @@ local function delete_job(id)
   local rest = waits and detach(id, row[7], 1)
   remove(id, true)
   detach_rest(id, row[7], rest)
+  if row[10] then
+    release_unique(id, row[10])
+  end
   gone(id, state, row[5], row[6])
   return Deleted.DELETED
 end

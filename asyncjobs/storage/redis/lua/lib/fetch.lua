@@ -6,12 +6,19 @@ local function fetch(grants, dropped, touched, suspect)
   local call = redis.call
   local slots, skips, granted = tonumber(A.slots), SKIP_LIMIT, {}
 
-  local function take(id, queue)
+  local function take(id, queue, is_suspect)
     local row = read_job(id)
-    if row[11] and row[1] == S.enqueued and row[2] == queue and called_off((links_of(row[11]))) then
-      skips = skips - 1
-      end_cancelled(id)
-      return false
+    if row[11] and row[1] == S.enqueued and row[2] == queue then
+      local batch, flags = links_of(row[11])
+      if batch and called_off(batch) then
+        skips = skips - 1
+        workflow().drop_enqueued(id, queue, 'cancelled')
+        return false
+      elseif string.find(flags, '[LUX]')
+        and not workflow().take_controlled(id, queue, row[9] or row[10], is_suspect) then
+        skips = skips - 1
+        return false
+      end
     end
     if row[1] == S.enqueued and row[2] == queue then
       local attempt = (tonumber(row[5]) or 0) + 1
@@ -64,7 +71,7 @@ local function fetch(grants, dropped, touched, suspect)
         if not id then
           break
         end
-        if take(id, queue) then
+        if take(id, queue, true) then
           suspect = id
           wakes = true
         end

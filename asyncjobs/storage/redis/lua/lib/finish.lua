@@ -30,7 +30,7 @@ local function finish_all(counts, lists, touched, suspect)
     local outcome, delay, retention = string.match(how, '^(%d) (%S+) (%S+)$')
     outcome, delay, retention = tonumber(outcome), tonumber(delay), tonumber(retention)
     local more = pcall('HMGET', job, F.attempt, F.queue, F.priority, F.batch, F.continued)
-    local state, event = nil, nil
+    local state, event, back = nil, nil, nil
     if outcome == Outcome.SUCCEEDED then
       state = S.succeeded
       count('succeeded')
@@ -60,7 +60,7 @@ local function finish_all(counts, lists, touched, suspect)
         placed = pcall('LPUSH', K.queue(queue), id)
       end
       if type(placed) == 'number' then
-        event = 'released'
+        event, back = 'released', queue
         pcall('HINCRBY', job, F.attempt, -1)
         call('HSET', job, F.state, S.enqueued)
         touched[queue] = id == suspect and 'suspect' or touched[queue] or true
@@ -72,6 +72,9 @@ local function finish_all(counts, lists, touched, suspect)
     end
     if event then
       add_history(id, event, more[1], A.worker, err)
+    end
+    if row[6] and string.find(row[6], '^%a*[LU]') then
+      workflow().end_controlled(id, back, state and true)
     end
     if state then
       call('HSET', job, F.state, state)
@@ -111,6 +114,9 @@ local function finish_all(counts, lists, touched, suspect)
         end
         if row[6] then
           local batch, flags = links_of(row[6])
+          if string.find(flags, '[LU]') then
+            workflow().end_controlled(id, nil, true)
+          end
           ended(id, S.succeeded, batch, string.find(flags, 'C', 1, true))
         end
       else

@@ -4,7 +4,7 @@
 --   detach: a job that is cancelled or is about to be removed doesn't wait any more; from a byte of its parents on. Up to
 --   which byte it got, nil if it is done; else `detach_rest` has `carry_on` do the rest ("l" and the job's id), called
 --   when the job's hash is what it will be.
---   follow_up: carries out what follows. Counters of the totals go into `follow.counts`, queues that have new jobs
+--   follow_up: carries out what follows, also of changes to limits. Counters of the totals go into `follow.counts`, queues that have new jobs
 --   into `follow.queues`. No recursion: what follows from what follows goes to the end of the same lists.
 -- At most FOLLOW_LIMIT continuations are dealt with in one script (`follow.left`); the rest becomes an entry of
 -- K.follow_ups ("r" and the job's id, or "r~" and the batch's), which `carry_on` goes on with. Needs `follow`.
@@ -17,6 +17,7 @@
 -- @include place
 -- @include edge
 -- @include called_off
+-- @include unique
 local following = { endings = {}, batches = {}, moves = {} }
 
 local function count_in(batch, field, n)
@@ -47,6 +48,20 @@ local function total_of(counter)
   follow.counts[counter] = (follow.counts[counter] or 0) + 1
 end
 
+-- A job that no queue takes has failed.
+local function fail_broken(id)
+  local row = redis.call('HMGET', K.job(id), F.batch, F.continued, F.unique)
+  redis.call('HSET', K.job(id), F.state, S.failed)
+  redis.call('ZADD', K.failed, now, id)
+  add_history(id, 'failed', nil, nil, cmsgpack.pack({ 'BrokenRecord', 'its record names no queue that takes it', '' }))
+  total_of('failed')
+  if row[3] then
+    release_unique(id, row[3])
+  end
+  ended(id, S.failed, row[1], row[2])
+end
+
+-- @include let_in
 -- A few parents are always within the bound, so that ending many jobs that wait doesn't leave a piece of work for each.
 local function detach(id, parents, at)
   local left = math.max(follow.left, 4)
@@ -76,11 +91,14 @@ local function detach_rest(id, parents, at)
 end
 
 -- A job that waits for nothing any more is due later, or enqueued.
-local function start(id, queue, priority, timing)
-  local job, delay, due = K.job(id), nil, nil
+local function start(id, queue, priority, timing, limits)
+  local job, delay, due, expires = K.job(id), nil, nil, nil
   if timing then
-    delay, due = string.match(timing, '^(%S+) (%S+)$')
+    delay, due, expires = string.match(timing, '^(%S+) (%S+) ?(%S*)$')
     due = math.max(now + delay, tonumber(due))
+    if expires ~= '' then
+      redis.call('HSET', job, F.deadline, string.format('%.0f', due + expires))
+    end
   end
   if due and due > now then
     redis.call('HSET', job, F.state, S.scheduled)
@@ -88,22 +106,15 @@ local function start(id, queue, priority, timing)
     if due_head(K.scheduled) == due then
       follow.queues[queue] = follow.queues[queue] or true
     end
-  elseif place(id, queue or '', priority, now) then
-    redis.call('HSET', job, F.state, S.enqueued, F.enqueued, now)
-    follow.queues[queue] = follow.queues[queue] or true
-  else
-    redis.call('HSET', job, F.state, S.failed)
-    redis.call('ZADD', K.failed, now, id)
-    add_history(id, 'failed', nil, nil, cmsgpack.pack({ 'BrokenRecord', 'its record names no queue that takes it', '' }))
-    total_of('failed')
-    ended(id, S.failed, redis.call('HGET', job, F.batch), redis.call('HGET', job, F.continued))
+  elseif not enter_queue(id, queue or '', priority, limits) then
+    fail_broken(id)
   end
 end
 
 -- One of a job's parents has ended as it wished. `output`: the parent's result, where it is handed over.
 local function met(id, node, output)
   local job = K.job(id)
-  local row = redis.pcall('HMGET', job, F.state, F.queue, F.priority, F.timing)
+  local row = redis.pcall('HMGET', job, F.state, F.queue, F.priority, F.timing, F.limits)
   if row[1] ~= S.awaiting and row[1] ~= S.staging then
     return
   end
@@ -113,14 +124,15 @@ local function met(id, node, output)
   end
   if redis.call('HINCRBY', job, F.unmet, -1) <= 0 and row[1] == S.awaiting then
     redis.call('ZREM', K.awaiting, id)
-    start(id, row[2], row[3], row[4])
+    start(id, row[2], row[3], row[4], row[5])
   end
 end
 
 -- One of a job's parents has ended so that the job will never run.
 local function unmet(id, node, ending)
   local job = K.job(id)
-  local row = redis.pcall('HMGET', job, F.state, F.attempt, F.inboxes, F.batch, F.continued, F.parents)
+  local row = redis.pcall('HMGET', job, F.state, F.attempt, F.inboxes, F.batch, F.continued, F.parents,
+    F.unique)
   if row[1] ~= S.awaiting and row[1] ~= S.staging then
     return
   end
@@ -136,6 +148,9 @@ local function unmet(id, node, ending)
   total_of('cancelled')
   if row[3] then
     tell(job, id, row[3])
+  end
+  if row[7] then
+    release_unique(id, row[7])
   end
   ended(id, S.cancelled, row[4], row[5])
 end
@@ -240,7 +255,7 @@ local function reopen_batch(batch, field, n)
   end
 end
 
-local function follow_up()
+local function follow_up_ends()
   local batches, endings = following.batches, following.endings
   local batch, ending = 1, 1
   while batch <= #batches or ending <= #endings do
@@ -261,4 +276,13 @@ local function follow_up()
     end
   end
   following.batches, following.endings = {}, {}
+end
+
+local function follow_up()
+  repeat
+    follow_up_ends()
+    if #ledger.touched > 0 then
+      settle_limits()
+    end
+  until #following.batches == 0 and #following.endings == 0
 end

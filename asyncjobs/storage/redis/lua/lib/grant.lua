@@ -27,6 +27,9 @@ local function add_grant(grants, id, row, attempt)
   if row[11] then
     local batch, flags = links_of(row[11])
     local outputs = false
+    if not batch and not string.find(flags, 'I', 1, true) then
+      return
+    end
     if string.find(flags, 'I', 1, true) then
       outputs = {}
       local flat = redis.call('HGETALL', K.job(id))

@@ -1,5 +1,4 @@
--- ended(id, state, batch, continued), gone(id, state, batch, continued), end_cancelled(id), follow_up(): those of
--- `workflow`, under their own names. O(1) more.
+-- ended, gone, enter_queue, fail_broken, follow_up: those of `workflow`, under their own names. O(1) more.
 -- @include workflow
 local function ended(...)
   return workflow().ended(...)
@@ -9,8 +8,12 @@ local function gone(...)
   return workflow().gone(...)
 end
 
-local function end_cancelled(...)
-  return workflow().end_cancelled(...)
+local function enter_queue(...)
+  return workflow().enter_queue(...)
+end
+
+local function fail_broken(id)
+  return workflow().fail_broken(id)
 end
 
 local function follow_up()

@@ -6,5 +6,6 @@ local function list_of(state)
   if state == S.awaiting then return K.awaiting end
   if state == S.scheduled then return K.scheduled end
   if state == S.retrying then return K.retrying end
+  if state == S.throttled then return K.throttled end
   return nil
 end

@@ -19,13 +19,14 @@ local function place_members(batch)
         open_batch(string.sub(id, 2))
       end
     else
-      local row = redis.pcall('HMGET', K.job(id), F.state, F.unmet, F.queue, F.priority, F.timing)
+      local row = redis.pcall('HMGET', K.job(id), F.state, F.unmet, F.queue, F.priority, F.timing,
+        F.limits)
       if row[1] == S.staging then
         if tonumber(row[2] or 0) > 0 then
           redis.call('HSET', K.job(id), F.state, S.awaiting)
           redis.call('ZADD', K.awaiting, now, id)
         else
-          start(id, row[3], row[4], row[5])
+          start(id, row[3], row[4], row[5], row[6])
         end
       end
     end

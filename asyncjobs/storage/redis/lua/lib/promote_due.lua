@@ -9,17 +9,16 @@ local function promote_due(key, state, touched, dropped)
   end
   local ids = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, PROMOTE_LIMIT)
   for _, id in ipairs(ids) do
-    local job = redis.pcall('HMGET', K.job(id), F.state, F.queue, F.priority)
-    if job[1] == state and job[2] and place(id, job[2], job[3], now) then
+    local job = redis.pcall('HMGET', K.job(id), F.state, F.queue, F.priority, F.limits)
+    if job[1] == state and job[2] and job[4] and enter_queue(id, job[2], job[3], job[4]) then
+      touched[job[2]] = touched[job[2]] or true
+    elseif job[1] == state and job[2] and not job[4] and place(id, job[2], job[3], now) then
       redis.call('HSET', K.job(id), F.state, S.enqueued, F.enqueued, now)
       touched[job[2]] = touched[job[2]] or true
     else
       dropped[#dropped + 1] = id
       if job[1] == state then
-        redis.call('HSET', K.job(id), F.state, S.failed)
-        redis.call('ZADD', K.failed, now, id)
-        add_history(id, 'failed', nil, nil, cmsgpack.pack({ 'BrokenRecord', 'its record names no queue that takes it', '' }))
-        ended(id, S.failed, redis.call('HGET', K.job(id), F.batch), redis.call('HGET', K.job(id), F.continued))
+        fail_broken(id)
       end
     end
   end

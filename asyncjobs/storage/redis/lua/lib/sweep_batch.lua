@@ -29,9 +29,12 @@ local function sweep_members(batch)
         give_up(string.sub(id, 2))
       end
     else
-      local row = redis.pcall('HMGET', K.job(id), F.state, F.inboxes, F.parents)
+      local row = redis.pcall('HMGET', K.job(id), F.state, F.inboxes, F.parents, F.unique)
       if row[2] then
         tell(K.job(id), id, row[2])
+      end
+      if row[4] then
+        release_unique(id, row[4])
       end
       local rest = row[3] and detach(id, row[3], 1)
       remove(id, true)
