@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from asyncjobs.chunks import send_in_chunks
-from asyncjobs.constraints import Constraints
 from asyncjobs.continuations import (
     Continuable,
     OnEnd,
@@ -20,7 +19,7 @@ from asyncjobs.continuations import (
     refuse_outputs,
 )
 from asyncjobs.control import Control
-from asyncjobs.creation import bound_jobs, call_of, check_call, job_of, new_job, settle
+from asyncjobs.creation import Bound, add_bound, bound_jobs, call_of, check_call, job_of, new_job, settle
 from asyncjobs.definition import Definition
 from asyncjobs.drafts import JobDraft, send_drafts
 from asyncjobs.errors import AsyncjobsError, BatchClosed, BatchNotFound, OptionError, StorageError
@@ -59,8 +58,7 @@ class BatchBuilder:
         self._parent = parent
         self._within = frozenset((self.batch_id, *around))
         self._jobs: list[NewJob] = []
-        self._bound: dict[str, tuple[Job[Any], Constraints]] = {}
-        """By id, those that have constraints."""
+        self._bound: Bound = {}
         # The same as `_jobs`. It is decided once: middleware that comes later mustn't find but a part.
         self._drafts: list[JobDraft] | None = [] if control.middleware else None
         self._open = True
@@ -174,7 +172,7 @@ class BatchBuilder:
             bound = self._root._bound.get(parent.id)
             if bound is not None and bound[1].may_be_left_out:
                 raise OptionError(
-                    f"{call.definition.name} can't continue {bound[0].name} in the batch that creates it:"
+                    f"{call.definition.name} can't continue {bound[0][0].name} in the batch that creates it:"
                     " that is unique, so that another job may be there instead; use on_conflict='replace', or"
                     " continue it when the batch is committed"
                 )
@@ -182,8 +180,7 @@ class BatchBuilder:
         new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id, shards=shards)
         job = job_of(self._control, new, call.definition)
         self._root._jobs.append(new)
-        if call.constraints is not None:
-            self._root._bound[new.id] = job, call.constraints
+        add_bound(self._root._bound, new, job, call)
         if (drafts := self._root._drafts) is not None:
             drafts.append(JobDraft(self._control, new, job, call))
         return job
@@ -333,7 +330,7 @@ class RootBatchBuilder(BatchBuilder):
 
     def _left_out_for_another(self, new: NewJob) -> bool:
         """Whether another job was there instead of it."""
-        return new.id in self._bound and self._bound[new.id][0].id != new.id
+        return new.id in self._bound and self._bound[new.id][0][0].id != new.id
 
     async def _free_keys(self) -> None:
         """Let go of the unique keys that what was sent of it holds, before that is swept away."""

@@ -115,7 +115,8 @@ def set_numbers(
 ) -> None:
     """Change the numbers of a limit at once, for all its keys and whatever the code says, until `reset`.
 
-    Jobs that there is room for now are let go; none is stopped.
+    A rate stays a rate, and what limits how many run at once stays that. Jobs that there is room for now are
+    let go; none is stopped.
 
     \b
     Examples:
@@ -161,7 +162,8 @@ def _numbers(one: LimitInfo | LimitNumbers) -> str:
 
     if one.per is None:
         return f"{one.concurrency:,} at once"
-    return f"{one.rate:,} in {span(one.per)}"
+    seconds = one.per.total_seconds()
+    return f"{one.rate:,} in {f'{seconds:g} s' if 1 <= seconds < 60 else span(one.per)}"
 
 
 def _print_list(found: list[LimitInfo]) -> None:

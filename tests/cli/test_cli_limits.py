@@ -85,8 +85,7 @@ def test_numbers_are_set_and_reset(asyncjobs: Asyncjobs, worker: Running) -> Non
     assert asyncjobs("limits", "numbers", "--json").json == {"numbers": [said]}
     assert re.fullmatch(r"smtp +2 in 30 min +set by hand", asyncjobs("limits", "numbers").lines[1])
 
-    told = asyncjobs("limits", "set", "smtp", "--concurrency", 5)
-    assert told.out == "smtp: 5 at once, whatever the code says\n"
+    assert asyncjobs("limits", "set", "smtp", "--rate", 5).out == "smtp: 5 in 1 s, whatever the code says\n"
     assert asyncjobs("limits", "reset", "smtp").out.startswith("smtp: the numbers come from the code again")
     _enqueue(asyncjobs, "welcome", "eve")
     (now,) = asyncjobs("limits", "numbers", "--json").json["numbers"]
@@ -103,6 +102,7 @@ def test_numbers_are_set_and_reset(asyncjobs: Asyncjobs, worker: Running) -> Non
         (("set", "smtp", "--rate", 0), "--rate"),
         (("set", "smtp", "--rate", 1, "--per", 0), "limit 'smtp': per"),
         (("set", "smpt", "--rate", 1), "there is no limit 'smpt': no job was ever created under it; did you"),
+        (("set", "smtp", "--concurrency", 1), "limit 'smtp' is a rate"),
         (("set", "mutex", "--concurrency", 1), "mutexes are"),
         (("set", "a b", "--concurrency", 1), "a limit can't be called 'a b'"),
         (("reset", "smpt"), "there is no limit 'smpt'"),
