@@ -97,11 +97,13 @@ local function forget_starts(entry)
   end
 end
 
--- The numbers of the last one who made a job count, unless they were set by hand.
+-- The numbers of the last one who made a job count, unless they were set by hand, for a limit of the same kind.
 local function declare(use)
   local name = use.name
   local numbers = numbers_of(name)
-  if numbers and (numbers.by_hand or (numbers.most == use.most and numbers.per == use.per)) then
+  if numbers and numbers.by_hand and (numbers.per > 0) == (use.per > 0) then
+    return
+  elseif numbers and not numbers.by_hand and numbers.most == use.most and numbers.per == use.per then
     return
   end
   redis.call('HSET', K.limits, name, string.format('%.0f %.0f', use.most, use.per))
