@@ -110,7 +110,9 @@ class TestLimits:
         with pytest.raises(OptionError, match=r"mutex is .*: give a template"):
             Registry().job(mutex=key)
 
-    @pytest.mark.parametrize("limits", [SMTP, None, 5, {"smtp": SMTP}, (SMTP for _ in range(1))])
+    @pytest.mark.parametrize(
+        "limits", [SMTP, None, 5, {"smtp": SMTP}, iter([SMTP])], ids=lambda given: type(given).__name__
+    )
     def test_they_come_in_a_list(self, registry: Registry, limits: Any) -> None:
         with pytest.raises(
             OptionError, match=r"limits is .*: give a list, as in `\[Limit\('smtp', rate=100\)\]`"

@@ -113,7 +113,6 @@ class Limits:
     def full_for(self, job: Job) -> Limit | None:
         """The first of a job's limits that doesn't let it into its queue; None: all do."""
         for use in job.limits:
-            self.declare(use)
             limit = self.get(use.id, use)
             if self.room(limit, job.queue, use) <= 0 or limit.waiting.get(job.queue):
                 return limit

@@ -1,4 +1,4 @@
--- uses_of(limits), entry_of(id, use), touch(entry), declare(use), room(entry, queue), save_limits(): what is counted of
+-- uses_of(limits), entry_of(id, use), touch(entry), declare_limits(limits), room(entry, queue), save_limits(): what is counted of
 -- limits (see `LimitStorage`). What a script changes is kept in `ledger` and written once, by save_limits. Needs `put_off`.
 -- O(1) each, once a script for each limit; O(starts that have left its window) for a rate.
 local ledger = {
@@ -119,6 +119,12 @@ local function declare(use)
   end
   if numbers then
     put_off('n' .. name)
+  end
+end
+
+local function declare_limits(limits)
+  for _, use in ipairs(uses_of(limits)) do
+    declare(use)
   end
 end
 
