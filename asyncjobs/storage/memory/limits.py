@@ -100,11 +100,8 @@ class Limits:
         known = self.numbers.get(use.name)
         if known is not None:
             numbers, by_hand = known
-            if (
-                (numbers == use.numbers)
-                if not by_hand
-                else (bool(numbers.per_ms) == bool(use.numbers.per_ms))
-            ):
+            same_kind = bool(numbers.per_ms) == bool(use.numbers.per_ms)
+            if (by_hand and same_kind) or (not by_hand and numbers == use.numbers):
                 return
         self.numbers[use.name] = use.numbers, False
         if known is not None:
