@@ -208,6 +208,30 @@ async def test_they_wait_by_priority_and_in_order(
     assert desk.ran == ["holder", "5a", "5b", "0a", "0b", "-5a", "-5b"]
 
 
+async def test_over_several_queues_no_more_run_than_in_one(
+    client: Client, registry: Registry, start_worker: StartWorker
+) -> None:
+    running: list[str] = []
+    most: list[int] = []
+
+    @registry.job(limits=[Limit("database", 2)])
+    async def query(label: str) -> None:
+        running.append(label)
+        most.append(len(running))
+        await asyncio.sleep(0.005)
+        running.remove(label)
+
+    queues = [f"queue{number}" for number in range(4)]
+    jobs = await client.enqueue_many(
+        query.options(queue=queue).call(f"{queue} {number}") for number in range(20) for queue in queues
+    )
+    assert await client.count("enqueued") == 8, "each queue has as many as may run"
+    for _ in range(2):
+        await start_worker(queues=queues)
+    await all_done(list(jobs))
+    assert max(most) == 2
+
+
 async def test_a_paused_queue_holds_up_no_other(
     client: Client, desk: Desk, start_worker: StartWorker
 ) -> None:
