@@ -19,7 +19,7 @@ LAYERS = (
     ("storage", "storage.base", "storage.records"),
     ("job", "context", "definition", "processes", "registry", "recurrence", "recurring_declarations"),
     ("storage.memory", "storage.redis", "storage.conformance"),
-    ("results", "monitoring", "locks", "control", "continuations", "creation", "recurring"),
+    ("results", "monitoring", "locks", "checking", "control", "continuations", "creation", "recurring"),
     ("batch", "batch_builder"),
     ("client",),
     ("sync", "sync_batch", "sync_job", "sync_recurring"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import Enum
 
 from asyncjobs.storage import base
+from asyncjobs.storage.audit import MEND_LIMIT
 from asyncjobs.storage.base import On, Parent, State
 
 SCHEMA_VERSION = 1
@@ -62,6 +63,7 @@ PATTERNS = {
     "stats": ":stats",  # hash: totals
     "hour": ":stats:h:{}",  # hash: the same of one hour
     "day": ":stats:d:{}",
+    "aside": ":aside:{}",  # any: what was found in the place of another key, by that one's name and a time
 }
 
 FIELDS = {
@@ -265,6 +267,7 @@ LUA_CONSTANTS = {
     "PIN_MS": base.PIN_MS,
     "OUTPUT": OUTPUT,
     "RECEIPT": RECEIPT,
+    "MEND_LIMIT": MEND_LIMIT,
 }
 
 
