@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
+from asyncjobs import checking
 from asyncjobs.definition import Definition
 from asyncjobs.errors import JobNotFound, JobStateError, OptionError, UnknownJob, WrongDefinition
 from asyncjobs.ids import new_id
@@ -16,15 +16,13 @@ from asyncjobs.options import check_queue_name, to_ms
 from asyncjobs.registry import Registry
 from asyncjobs.results import ResultWaiter, outcome
 from asyncjobs.serialization import Serializer, unpack_call
-from asyncjobs.storage.audit import Finding, contradictions
+from asyncjobs.storage.audit import Finding, Mending
 from asyncjobs.storage.base import Cancelled, Deleted, JobRecord, Requeued, State, Storage
 
 R = TypeVar("R")
 
 SWEEP = 500
 """Jobs that one step of a purge removes."""
-LOOKS = 3
-"""How often a contradiction has to be seen in the same words to count."""
 _NO_REGISTRY = Registry()
 
 
@@ -181,23 +179,22 @@ class Control:
 
     async def check(self, pause: float = 1.0) -> list[Finding]:
         """Look for contradictions in the namespace: jobs that aren't where their state says, wrong counters,
-        leases without a worker, continuations that wait in vain, batches left behind.
+        leases without a worker, continuations that wait in vain, keys that hold something else (see
+        `asyncjobs.storage.audit.KINDS`).
 
-        It may be done while everything runs: what is found is looked at again, `LOOKS` times in all with
+        It may be done while everything runs: what is found is looked at again, three times in all with
         `pause` seconds between, and only what is found the same each time is told. It reads everything, so it
-        takes its time with a large namespace.
+        takes its time with a large namespace. It changes nothing.
         """
-        found: list[Finding] = []
-        for shard in range(self.storage.shards):
-            same = contradictions(await self.storage.snapshot(shard))
-            for _ in range(1, LOOKS):
-                if not same:
-                    break
-                await asyncio.sleep(pause)
-                again = set(contradictions(await self.storage.snapshot(shard)))
-                same = [finding for finding in same if finding in again]
-            found += same
-        return found
+        return await checking.check(self.storage, pause)
+
+    async def repair(self, pause: float = 1.0) -> list[Mending]:
+        """Mend what `check` finds: what was found, and what was done about each (or has to be, by a person).
+
+        It may be done while everything runs, again and again, and from several places at once: each thing is
+        looked at once more in the same step that mends it. A repaired job's history says so.
+        """
+        return await checking.repair(self.storage, pause)
 
     async def command(self, worker: str, command: str) -> None:
         """Tell a worker to be `quiet` (take no new jobs) or to `stop`.

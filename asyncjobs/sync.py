@@ -19,7 +19,7 @@ from asyncjobs.errors import AsyncjobsError
 from asyncjobs.job import Call, Job
 from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
 from asyncjobs.registry import Registry
-from asyncjobs.storage.audit import Finding
+from asyncjobs.storage.audit import Finding, Mending
 from asyncjobs.storage.base import State, Storage
 from asyncjobs.sync_batch import SyncBatch
 from asyncjobs.sync_job import SyncJob
@@ -294,3 +294,7 @@ class SyncClient:
     def check(self, pause: float = 1.0) -> list[Finding]:
         """See `Client.check`."""
         return self.run(self.client.check(pause))
+
+    def repair(self, pause: float = 1.0) -> list[Mending]:
+        """See `Client.repair`."""
+        return self.run(self.client.repair(pause))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from asyncjobs.storage import base
+from asyncjobs.storage.audit import MEND_LIMIT
 from asyncjobs.storage.base import LimitUse, Numbers, On, Parent, State, UniqueClaim
 
 SCHEMA_VERSION = 1
@@ -72,6 +73,7 @@ PATTERNS = {
     "stats": ":stats",  # hash: totals
     "hour": ":stats:h:{}",  # hash: the same of one hour
     "day": ":stats:d:{}",
+    "aside": ":aside:{}",  # any: what was found in the place of another key, by that one's name and a time
 }
 
 FIELDS = {
@@ -311,6 +313,7 @@ LUA_CONSTANTS = {
     "PIN_MS": base.PIN_MS,
     "OUTPUT": OUTPUT,
     "RECEIPT": RECEIPT,
+    "MEND_LIMIT": MEND_LIMIT,
 }
 
 

@@ -184,6 +184,29 @@ RENEW_LOCK = Script("renew_lock", "now", "name", "token", "ttl")
 RELEASE_LOCK = Script("release_lock", "now", "name", "token", "inbox")
 GET_LOCK = Script("get_lock", "now", "name")
 
+# Checking and repairing.
+SURVEY = Script("survey", "rest")
+COUNT_MEMBERS = Script("count_members", "id", "offset", "limit")
+MEND_JOB = Script("mend_job", "now", "apply", "id")
+MEND_PLACE = Script("mend_place", "apply", "queue", "id")
+MEND_QUEUE = Script("mend_queue", "apply", "queue", "said", "found", "marker")
+MEND_WORKER = Script("mend_worker", "now", "apply", "worker")
+MEND_LEASE = Script("mend_lease", "apply", "worker", "id")
+MEND_CANCEL = Script("mend_cancel", "apply", "worker", "id")
+MEND_MEMBER = Script("mend_member", "apply", "batch", "member")
+MEND_BATCH = Script("mend_batch", "now", "apply", "id", "vector", "staging", "waiting", "ended", "rest")
+MEND_LOST_BATCH = Script("mend_lost_batch", "now", "apply", "id", "jobs", "staging", "outer")
+MEND_WAITING = Script("mend_waiting", "now", "apply", "id")
+MEND_NODE = Script("mend_node", "now", "apply", "node", "child")
+MEND_MESSAGE = Script("mend_message", "now", "apply", "id", "node")
+MEND_FOLLOW_UP = Script("mend_follow_up", "now", "apply", "entry", "message")
+MEND_RECURRING = Script("mend_recurring", "now", "apply", "id", "revision", "timing", "next")
+MEND_LOCK = Script("mend_lock", "now", "apply", "name")
+MEND_KEY = Script("mend_key", "now", "apply", "key", "type", "name")
+MEND_EXPIRY = Script("mend_expiry", "apply", "key", "after", "stub")
+MEND_ORPHAN = Script("mend_orphan", "apply", "id")
+MEND_NUMBER = Script("mend_number", "now", "apply", "key", "field", "most")
+
 
 @cache
 def all_scripts() -> tuple[Script, ...]:

@@ -35,6 +35,7 @@ from asyncjobs.storage.redis.heartbeat import RedisHeartbeatLink
 from asyncjobs.storage.redis.keys import SCHEMA_VERSION, STATES
 from asyncjobs.storage.redis.limits import RedisLimits
 from asyncjobs.storage.redis.locks import RedisLocks
+from asyncjobs.storage.redis.mending import RedisMending
 from asyncjobs.storage.redis.pools import make_pools
 from asyncjobs.storage.redis.reading import RedisReading
 from asyncjobs.storage.redis.recurrences import RedisRecurrences
@@ -51,7 +52,7 @@ SHORTEST_WAIT = 0.01
 """Seconds. To a blocking command a time-out of 0 means for ever, and Redis 6.2 rounds 1 ms down to it."""
 
 
-class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLimits, RedisLocks):
+class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLimits, RedisLocks, RedisMending):
     """A namespace in Redis.
 
     `shards`: over how many hash tags it is spread (more than 1 only for Redis Cluster). `clock`: a test's own
