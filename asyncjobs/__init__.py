@@ -4,9 +4,11 @@ from asyncjobs.batch import Batch
 from asyncjobs.batch_builder import BatchBuilder
 from asyncjobs.client import Client
 from asyncjobs.context import JobContext, current_context
+from asyncjobs.drafts import EnqueueContext, JobDraft
 from asyncjobs.job import Call, Job
 from asyncjobs.limit import Limit
 from asyncjobs.limits import LimitInfo, LimitNumbers
+from asyncjobs.middleware import CallNext
 from asyncjobs.options import Exponential, Retention, Retry
 from asyncjobs.processes import ProcessContext
 from asyncjobs.recurring import RecurringJob
@@ -26,12 +28,15 @@ __all__ = [
     "BatchBuilder",
     "BatchState",
     "Call",
+    "CallNext",
     "Client",
     "Cron",
+    "EnqueueContext",
     "Every",
     "Exponential",
     "Job",
     "JobContext",
+    "JobDraft",
     "Limit",
     "LimitInfo",
     "LimitNumbers",

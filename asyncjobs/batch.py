@@ -22,6 +22,7 @@ from asyncjobs.continuations import (
 from asyncjobs.control import Control
 from asyncjobs.creation import bound_jobs, call_of, check_call, job_of, new_job, settle
 from asyncjobs.definition import Definition
+from asyncjobs.drafts import drafts_of, send_drafts
 from asyncjobs.errors import BatchNotFound, StorageError
 from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
@@ -272,6 +273,14 @@ class Batch:
         return new_job(call, self._shard, delay_ms, due_ms, parents, self.batch_id, shards=shards)
 
     async def _create(
+        self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
+    ) -> None:
+        if self._control.middleware:
+            await send_drafts(self._control, drafts_of(self._control, new, jobs, calls), self._settle)
+        else:
+            await self._settle(new, jobs, calls)
+
+    async def _settle(
         self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
     ) -> None:
         created = await self._control.storage.create(new)

@@ -20,8 +20,9 @@ from asyncjobs.continuations import (
     refuse_outputs,
 )
 from asyncjobs.control import Control
-from asyncjobs.creation import call_of, check_call, job_of, new_job, settle
+from asyncjobs.creation import bound_jobs, call_of, check_call, job_of, new_job, settle
 from asyncjobs.definition import Definition
+from asyncjobs.drafts import JobDraft, send_drafts
 from asyncjobs.errors import BatchClosed, BatchNotFound, OptionError, StorageError, UniqueConflict
 from asyncjobs.ids import new_id
 from asyncjobs.job import Call, Job
@@ -60,6 +61,8 @@ class BatchBuilder:
         self._jobs: list[NewJob] = []
         self._bound: dict[str, tuple[Job[Any], Constraints]] = {}
         """By id, those that have constraints."""
+        # The same as `_jobs`. It is decided once: middleware that comes later mustn't find but a part.
+        self._drafts: list[JobDraft] | None = [] if control.middleware else None
         self._open = True
         self._committed = False
         self._nested: list[NewBatch] = []
@@ -179,6 +182,8 @@ class BatchBuilder:
         self._root._jobs.append(new)
         if call.constraints is not None:
             self._root._bound[new.id] = job, call.constraints
+        if (drafts := self._root._drafts) is not None:
+            drafts.append(JobDraft(self._control, new, job, call))
         return job
 
     def _check_open(self) -> None:
@@ -231,6 +236,8 @@ class NestedBatchBuilder(BatchBuilder):
         if exc_type is not None:
             root = self._root
             root._jobs = [job for job in root._jobs if job.batch not in left_out]
+            if root._drafts is not None:
+                root._drafts = [draft for draft in root._drafts if draft.batch not in left_out]
             root._nested = [batch for batch in root._nested if batch.id not in left_out]
 
     def _all(self) -> Iterator[NestedBatchBuilder]:
@@ -274,6 +281,18 @@ class RootBatchBuilder(BatchBuilder):
         was carried out and its answer lost: commit again to be sure.
         """
         self._open = False
+        if self._drafts and not self._committed:
+            await send_drafts(self._control, self._drafts, self._send_drafted)
+        else:
+            await self._send(self._jobs)
+
+    async def _send_drafted(
+        self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
+    ) -> None:
+        self._bound = bound_jobs(new, jobs, calls)
+        await self._send(new)
+
+    async def _send(self, jobs: Sequence[NewJob]) -> None:
         storage = self._control.storage
         batches = [NewBatch(self.batch_id, self.name, self._parent), *self._nested]
         for at in range(0, len(batches), FOLLOW_LIMIT):
@@ -289,7 +308,7 @@ class RootBatchBuilder(BatchBuilder):
             return send()
 
         try:
-            await send_in_chunks(self._jobs, CHUNK, CHUNKS_UNDER_WAY, create)
+            await send_in_chunks(jobs, CHUNK, CHUNKS_UNDER_WAY, create)
         except UniqueConflict:
             await self._free_keys()
             raise
@@ -297,7 +316,7 @@ class RootBatchBuilder(BatchBuilder):
         self._committed = True
         # From here on any worker does the rest, if this client can't.
         with contextlib.suppress(StorageError):
-            for _ in range(0, len(self._jobs) + len(batches), FOLLOW_LIMIT):
+            for _ in range(0, len(jobs) + len(batches), FOLLOW_LIMIT):
                 if not await storage.carry_on(self._shard):
                     break
 

@@ -23,9 +23,11 @@ from asyncjobs.continuations import (
 from asyncjobs.control import Control
 from asyncjobs.creation import bound_jobs, call_of, check_call, job_of, new_job, settle
 from asyncjobs.definition import Definition
+from asyncjobs.drafts import drafts_of, send_drafts
 from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
 from asyncjobs.limits import Limits
+from asyncjobs.middleware import EnqueueMiddleware
 from asyncjobs.options import epoch_ms, to_ms
 from asyncjobs.recurring import RecurringJobs
 from asyncjobs.registry import Registry
@@ -55,6 +57,10 @@ class Client(Control):
       `StorageUnavailable` is raised.
     * `durability`: `"server"` (default): a created job is as safe as the server's own settings make it;
       `"replicated"`: creating waits until a replica has it too (Redis' `WAIT`), or raises `NotReplicated`.
+    * `middleware`: coroutine functions that go around everything that it enqueues, outermost first; inside
+      the registry's `enqueue_middleware`. `async def tag(context: EnqueueContext, call_next: CallNext)` may
+      look at `context.jobs` and change them; `await call_next()` creates them. If it raises before, nothing
+      was created, and its error reaches who enqueues.
 
     It may be used by any number of tasks of one event loop. Calls that are made at the same time travel
     together.
@@ -69,6 +75,7 @@ class Client(Control):
         shards: int = 1,
         patience: timedelta | float = 10.0,
         durability: Literal["server", "replicated"] = "server",
+        middleware: Iterable[EnqueueMiddleware] = (),
     ) -> None:
         if url is None:
             url = os.environ.get("ASYNCJOBS_REDIS") or DEFAULT_URL
@@ -76,7 +83,7 @@ class Client(Control):
             seconds = to_ms(patience, "patience") / 1000
             replicas = 1 if durability == "replicated" else 0
             url = RedisStorage(url, namespace=namespace, shards=shards, patience=seconds, replicas=replicas)
-        super().__init__(url, registry)
+        super().__init__(url, registry, middleware)
         self.recurring = RecurringJobs(self)
         """Recurring jobs: put, look at, pause, trigger and remove them."""
         self.limits = Limits(self)
@@ -99,6 +106,8 @@ class Client(Control):
         Raises `StorageUnavailable`, `StorageError` or `SchemaMismatch`. Each `open` needs a `close`.
         """
         self._users += 1
+        # Now, for more may have been declared since it was made.
+        self._gather_middleware()
         try:
             await self.storage.open()
         except BaseException:
@@ -173,7 +182,7 @@ class Client(Control):
             new = [new_job(call, self._take_shard(), shards=shards) for call in chunk]
             made = [job_of(self, job, call.definition) for job, call in zip(new, chunk, strict=True)]
             jobs.extend(made)
-            return self._settle(new, made, chunk) if bound else self.storage.create(new)
+            return self._create(new, made, chunk) if bound or self.middleware else self.storage.create(new)
 
         await send_in_chunks(calls, CHUNK, CHUNKS_UNDER_WAY, create)
         return jobs
@@ -239,8 +248,9 @@ class Client(Control):
             if chained and new:
                 parents = (Parent(new[-1].id, output=bool(call.outputs)),)
             new.append(new_job(call, shard, parents=parents, shards=self.storage.shards))
-        jobs = [job_of(self, job, call.definition) for job, (call, _) in zip(new, links, strict=True)]
-        await self._settle(new, jobs, [call for call, _ in links])
+        calls = [call for call, _ in links]
+        jobs = [job_of(self, job, call.definition) for job, call in zip(new, calls, strict=True)]
+        await self._create(new, jobs, calls)
         return jobs
 
     def batch(self, name: str = "", /) -> RootBatchBuilder:
@@ -279,14 +289,22 @@ class Client(Control):
     async def _submit(self, call: Call[R], delay_ms: int = 0, due_ms: int = 0) -> Job[R]:
         if call.outputs:
             refuse_outputs(call)
-        if call.constraints is None:
+        if call.constraints is None and not self.middleware:
             new = new_job(call, self._take_shard(), delay_ms, due_ms)
             await self.storage.create((new,))
             return job_of(self, new, call.definition)
         new = new_job(call, self._take_shard(), delay_ms, due_ms, shards=self.storage.shards)
         job = job_of(self, new, call.definition)
-        await self._settle((new,), (job,), (call,))
+        await self._create((new,), (job,), (call,))
         return job
+
+    async def _create(
+        self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
+    ) -> None:
+        if self.middleware:
+            await send_drafts(self, drafts_of(self, new, jobs, calls), self._settle)
+        else:
+            await self._settle(new, jobs, calls)
 
     async def _settle(
         self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]

@@ -167,10 +167,7 @@ class ConstraintsOf:
     ) -> str:
         what, key_of = maker
         try:
-            if isinstance(key_of, str):
-                key = key_of.format_map(values)
-            else:
-                key = str(key_of(*args, **kwargs))
+            key = key_of.format_map(values) if isinstance(key_of, str) else str(key_of(*args, **kwargs))
         except OutputError:
             raise CallError(
                 f"{self._name}: its {what} can't be made of the output of another job, which isn't there yet"

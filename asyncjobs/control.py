@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
@@ -11,6 +11,7 @@ from asyncjobs.definition import Definition
 from asyncjobs.errors import JobNotFound, JobStateError, OptionError, UnknownJob, WrongDefinition
 from asyncjobs.ids import new_id
 from asyncjobs.job import Job
+from asyncjobs.middleware import EnqueueMiddleware, all_checked
 from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
 from asyncjobs.options import check_queue_name, to_ms
 from asyncjobs.registry import Registry
@@ -29,11 +30,21 @@ _NO_REGISTRY = Registry()
 class Control:
     """What `Client` does with what is in a storage."""
 
-    def __init__(self, storage: Storage, registry: Registry | None) -> None:
+    def __init__(
+        self, storage: Storage, registry: Registry | None, middleware: Iterable[EnqueueMiddleware] = ()
+    ) -> None:
         self.registry = registry
         self.storage: Storage = storage
         """The storage that it speaks to; for extensions and tests."""
+        self._own_middleware = all_checked(middleware)
+        self.middleware: tuple[EnqueueMiddleware, ...] = ()
+        """What everything that it enqueues passes through, outermost first."""
+        self._gather_middleware()
         self.waiter = ResultWaiter(storage)
+
+    def _gather_middleware(self) -> None:
+        registered = () if self.registry is None else self.registry.client_middleware
+        self.middleware = (*registered, *self._own_middleware)
 
     # -- one job --
 

@@ -27,6 +27,8 @@
     ├── BatchClosed                 the batch is cancelled: nothing can be added to it
     ├── UniqueConflict              another job holds the unique key
     ├── NotInJob                    `current_context()` outside a job
+    ├── LifespanError               a registry's lifespan failed, or there is none whose state is asked for
+    ├── MiddlewareError             a middleware called `call_next` too often, or not at all
     ├── AppImportError              `module:object` on the command line can't be imported
     └── EmbeddedServerError         the packaged Valkey can't be started
 
@@ -50,6 +52,8 @@ __all__ = [
     "JobNotFound",
     "JobStateError",
     "JobTimeout",
+    "LifespanError",
+    "MiddlewareError",
     "NotInJob",
     "NotReplicated",
     "OptionError",
@@ -216,6 +220,17 @@ class UniqueConflict(AsyncjobsError):
 
 class NotInJob(AsyncjobsError, RuntimeError):
     """`current_context()` was called outside a running job."""
+
+
+class LifespanError(AsyncjobsError, RuntimeError):
+    """A registry's lifespan failed at a worker's start, so that it doesn't run, or ended before the worker.
+
+    `__cause__` is what it raised. Also: `context.state` was asked for where the registry has no lifespan.
+    """
+
+
+class MiddlewareError(AsyncjobsError, RuntimeError):
+    """A middleware called `call_next` a second time; or, around an enqueue, returned without calling it."""
 
 
 class AppImportError(AsyncjobsError, ImportError):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 
 from asyncjobs.clock import to_datetime
 from asyncjobs.constraints import Constraints
-from asyncjobs.serialization import Output
+from asyncjobs.options import CallOptions
+from asyncjobs.serialization import Output, unpack_call
 from asyncjobs.storage.base import HistoryEntry, JobRecord, LogLine, Parent, State
 
 if TYPE_CHECKING:
@@ -33,6 +34,25 @@ class Call(Generic[R_co]):
     """The jobs whose results are among the arguments; "" for the job before, in a chain."""
     constraints: Constraints | None = None
     """Its unique key, limits, expiry and id, where it has any."""
+
+    def options(self, **overrides: Unpack[CallOptions]) -> Call[R_co]:
+        """The same call with other options; see `Definition.options`.
+
+        Raises `OptionError`, and `CallError` if a key can't be made of its arguments.
+        """
+        definition = self.definition.options(**overrides)
+        if definition.settings.is_free:
+            return Call(definition, self.payload, self.outputs)
+        # Its keys are made of the arguments themselves.
+        args, kwargs = self.arguments()
+        return definition.call(*args, **kwargs)
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """Its positional and keyword arguments: copies, with what stands for other jobs' results in place.
+
+        Raises `SerializationError` if they can't be read.
+        """
+        return unpack_call(self.definition.registry.serializer, self.payload)
 
 
 def _time(ms: int) -> datetime | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, Ty
 from asyncjobs.context import JobContext
 from asyncjobs.definition import Definition
 from asyncjobs.errors import DefinitionError, OptionError
+from asyncjobs.lifespan import NO_STATE, state_or_error
 from asyncjobs.retry import Exponential, to_ms
 from asyncjobs.serialization import import_name
 
@@ -94,7 +95,7 @@ class ProcessOptions:
 class ProcessContext:
     """What a running background process knows. One declared with `context=True` gets it as its argument."""
 
-    __slots__ = ("_client", "_worker", "name", "stopping", "token")
+    __slots__ = ("_client", "_state", "_worker", "name", "stopping", "token")
 
     def __init__(
         self,
@@ -103,8 +104,10 @@ class ProcessContext:
         worker: Callable[[], str],
         stopping: asyncio.Event,
         token: int | None = None,
+        state: Any = NO_STATE,
     ) -> None:
         self._client = client
+        self._state = state
         self._worker = worker
         self.name = name
         """The process' name."""
@@ -120,6 +123,14 @@ class ProcessContext:
     def client(self) -> Client:
         """The worker's client."""
         return self._client
+
+    @property
+    def state(self) -> Any:
+        """What the registry's lifespan has yielded in this worker.
+
+        Raises `LifespanError` if the registry has none.
+        """
+        return state_or_error(self._state)
 
     @property
     def worker(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from asyncjobs.context import JobContext
@@ -18,7 +18,9 @@ from asyncjobs.definition import (
     kind_of,
 )
 from asyncjobs.errors import DefinitionError, OptionError, UnknownJob
+from asyncjobs.lifespan import LifespanDeclarations, LifespanFunction
 from asyncjobs.limit import Limit
+from asyncjobs.middleware import EnqueueMiddleware, JobMiddleware, MiddlewareDeclarations
 from asyncjobs.options import JobOptions, OptionOverrides
 from asyncjobs.processes import ProcessDeclarations
 from asyncjobs.recurring_declarations import RecurringDeclarations
@@ -55,11 +57,14 @@ class ContextJobDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[JobContext, P], R], /) -> SyncContextDefinition[P, R]: ...
 
 
-class Registry(ProcessDeclarations, RecurringDeclarations):
+class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclarations, LifespanDeclarations):
     """The jobs that a program knows. A client packs their arguments by it, and a worker runs what it holds.
 
     * `serializer`: how arguments and results are packed (default: a `MsgpackSerializer`).
     * `max_payload`: bytes that packed arguments, or a packed result, may have (default 1 MiB).
+    * `middleware`: what goes around every attempt of its jobs, outermost first; see `middleware`.
+    * `enqueue_middleware`: what goes around everything that its clients enqueue; see `enqueue_middleware`.
+    * `lifespan`: what each of its workers opens and closes; see `lifespan`.
     * Further keywords are the options that its jobs have unless they say otherwise (see `job`).
     """
 
@@ -68,6 +73,9 @@ class Registry(ProcessDeclarations, RecurringDeclarations):
         *,
         serializer: Serializer | None = None,
         max_payload: int = MAX_PAYLOAD,
+        middleware: Iterable[JobMiddleware] = (),
+        enqueue_middleware: Iterable[EnqueueMiddleware] = (),
+        lifespan: LifespanFunction | None = None,
         **defaults: Unpack[OptionOverrides],
     ) -> None:
         super().__init__()
@@ -77,6 +85,12 @@ class Registry(ProcessDeclarations, RecurringDeclarations):
         self._definitions: dict[str, Definition[..., Any]] = {}
         self._by_name: dict[str, Definition[..., Any]] = {}
         self._limits: dict[str, Limit] = {}
+        for around_jobs in middleware:
+            self.middleware(around_jobs)
+        for around_enqueues in enqueue_middleware:
+            self.enqueue_middleware(around_enqueues)
+        if lifespan is not None:
+            self.lifespan(lifespan)
 
     @overload
     def job(  # type: ignore[overload-overlap]

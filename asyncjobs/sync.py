@@ -17,6 +17,7 @@ from asyncjobs.continuations import Continuable, OnEnd, OnParentFailed
 from asyncjobs.definition import Definition
 from asyncjobs.errors import AsyncjobsError
 from asyncjobs.job import Call, Job
+from asyncjobs.middleware import EnqueueMiddleware
 from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
 from asyncjobs.registry import Registry
 from asyncjobs.storage.audit import Finding, Mending
@@ -32,8 +33,9 @@ R = TypeVar("R")
 class SyncClient:
     """A `Client` whose verbs block: `with SyncClient("redis://localhost:6379/0") as client: …`.
 
-    It takes what `Client` takes, and runs one on an event loop in a thread of its own; any number of threads
-    may use it. In a plain function that runs as a job, `context.sync_client` is one that uses the worker's.
+    It takes what `Client` takes, and runs one on an event loop in a thread of its own (so a middleware is a
+    coroutine function here, too); any number of threads may use it. In a plain function that runs as a job,
+    `context.sync_client` is one that uses the worker's.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class SyncClient:
         shards: int = 1,
         patience: timedelta | float = 10.0,
         durability: Literal["server", "replicated"] = "server",
+        middleware: Iterable[EnqueueMiddleware] = (),
     ) -> None:
+        around = tuple(middleware)
         self._make: Callable[[], Client] = lambda: Client(
             url,
             registry=registry,
@@ -53,6 +57,7 @@ class SyncClient:
             shards=shards,
             patience=patience,
             durability=durability,
+            middleware=around,
         )
         self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import pytest
 import redis
 
-from asyncjobs import Client, Registry, Worker
+from asyncjobs import Client, Limit, Registry, Worker
+from asyncjobs.definition import Definition
 from tests.servers import Server
 from tests.waiting import eventually
 
@@ -21,6 +23,11 @@ JOBS = 2_000
 
 @registry.job(name="bench.noop")
 async def noop() -> None:
+    pass
+
+
+@registry.job(name="bench.number")
+async def with_number(number: int) -> None:
     pass
 
 
@@ -99,6 +106,10 @@ async def test_enqueueing_many_costs_two_commands_a_job(server: Server) -> None:
 
 async def test_draining_costs_little_more_than_four_commands_a_job(server: Server) -> None:
     async with Client(server.url) as client:
+        await client.enqueue(noop)
+        async with Worker(registry, client) as worker:
+            # A script is sent whole the first time, which says nothing of a job.
+            await worker.until_empty()
         await client.enqueue_many(noop.call() for _ in range(JOBS))
         with counted(server.client()) as cost:
             async with Worker(registry, client, concurrency=100) as worker:
@@ -107,6 +118,31 @@ async def test_draining_costs_little_more_than_four_commands_a_job(server: Serve
     assert cost.round_trips / JOBS <= 0.03
     assert cost.sent / JOBS <= 80
     assert cost.received / JOBS <= 160
+
+
+@pytest.mark.parametrize(
+    ("definition", "created", "drained"),
+    [
+        (with_number.options(unique="noop:{number}"), 4.1, 8.4),
+        (with_number.options(limits=[Limit("wide", concurrency=10 * JOBS)]), 2.1, 6.7),
+        (with_number.options(limits=[Limit("narrow", concurrency=100)]), 4.1, 8.8),
+        (with_number.options(limits=[Limit("rate", rate=10 * JOBS, per=60)]), 2.1, 6.7),
+        (with_number.options(expires=600), 3.1, 5.6),
+    ],
+    ids=["unique", "never full", "full", "rate", "expires"],
+)
+async def test_unique_and_limited_jobs_cost_a_few_commands_more(
+    server: Server, definition: Definition[[int], None], created: float, drained: float
+) -> None:
+    async with Client(server.url) as client:
+        await client.enqueue(definition, JOBS)
+        with counted(server.client()) as cost:
+            await client.enqueue_many(definition.call(number) for number in range(JOBS))
+        assert cost.inside / JOBS <= created
+        with counted(server.client()) as cost:
+            async with Worker(registry, client, concurrency=100) as worker:
+                await worker.until_empty()
+        assert cost.inside / JOBS <= drained
 
 
 async def test_a_queued_and_a_finished_job_are_small_in_memory(server: Server) -> None:

@@ -89,6 +89,14 @@ class Attempt:
         """Why it is to stop, for messages."""
         return self.stop_reason.value if self.stop_reason is not None else ""
 
+    def pause_timer(self) -> float | None:
+        """Stop the clock of its time-out; the seconds that are left of it, None if it has none."""
+        timer, self.timer = self.timer, None
+        if timer is None:
+            return None
+        timer.cancel()
+        return timer.when() - asyncio.get_running_loop().time()
+
     def over(self) -> None:
         """Its code has ended: no more timers, and nothing left to stop."""
         self.ended = True

@@ -52,16 +52,11 @@ def packed(definition: Definition[..., Any], value: Any) -> bytes:
     return result
 
 
-async def run_in_thread(
-    definition: Definition[..., Any], attempt: Attempt, context: JobContext, ended: Callable[[], None]
-) -> Any:
+async def run_in_thread(fn: Callable[[], Any], attempt: Attempt, ended: Callable[[], None]) -> Any:
     """Run a plain function in a thread.
 
     On cancellation the thread is left to itself; `ended` is called when it is over.
     """
-    args, kwargs = arguments(definition, attempt.grant)
-    if definition.takes_context:
-        args = [context, *args]
     loop = asyncio.get_running_loop()
     attempt.thread_running = True
     started = False
@@ -70,7 +65,7 @@ async def run_in_thread(
         nonlocal started
         started = True
         try:
-            return definition.fn(*args, **kwargs)
+            return fn()
         finally:
             # The loop is closed if the process is ending without waiting for this thread.
             if not loop.is_closed():
@@ -232,7 +227,7 @@ def run_in_child(module: str, qualname: str, grant: Grant, path: str) -> tuple[b
             )
         definition = cast("Definition[..., Any]", found)
         args, kwargs = arguments(definition, grant)
-        context = JobContext(grant, send, None)
+        context = JobContext(grant, definition, send, None)
         set_current_context(context)
         if definition.takes_context:
             args = [context, *args]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from asyncjobs.client import Client
-from asyncjobs.errors import AppImportError, AsyncjobsError
+from asyncjobs.errors import AppImportError, AsyncjobsError, LifespanError
 from asyncjobs.target import load_registry
 from asyncjobs.worker.settings import WorkerSettings
 from asyncjobs.worker.worker import Worker
@@ -25,6 +25,8 @@ logger = logging.getLogger("asyncjobs.worker")
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_NO_APP = 4
+EXIT_NO_LIFESPAN = 5
+"""Of a supervisor's child: its lifespan has failed."""
 
 
 def run_here(settings: WorkerSettings) -> int:
@@ -77,7 +79,8 @@ async def serve(
 def _end_over(running: int, code: int) -> NoReturn:
     """End the process though code of users still runs, which neither cancelling nor waiting would end."""
     logger.error(
-        "%d jobs or background processes don't stop; leases were given back, and the process ends over them",
+        "%d jobs, background processes or lifespans don't stop; leases were given back, and the process ends"
+        " over them",
         running,
     )
     logging.shutdown()
@@ -143,6 +146,9 @@ def main() -> int:
     except AppImportError as error:
         logger.error("%s", error)
         return EXIT_NO_APP
+    except LifespanError as error:
+        logger.error("%s", error)
+        return EXIT_NO_LIFESPAN
     except AsyncjobsError as error:
         logger.error("%s", error)
         return EXIT_FAILED

@@ -17,6 +17,7 @@ import anyio
 
 from asyncjobs.clock import system_clock
 from asyncjobs.errors import StorageError
+from asyncjobs.lifespan import NO_STATE
 from asyncjobs.locks import LockHold
 from asyncjobs.processes import BackgroundProcess, ProcessContext, ProcessState
 from asyncjobs.retry import to_ms
@@ -85,6 +86,7 @@ class ProcessRunner:
         worker: Callable[[], str],
         stopping: asyncio.Event,
         changed: Callable[[], None],
+        lifespan_state: Any = NO_STATE,
     ) -> None:
         self.process = process
         self.state = ProcessState.STARTING
@@ -97,6 +99,7 @@ class ProcessRunner:
         """The run that is under way, or was left behind."""
         self._client = client
         self._worker = worker
+        self._lifespan_state = lifespan_state
         self._stopping = stopping
         # Its own code may do with that what it likes.
         self._told_to_stop = asyncio.Event()
@@ -207,7 +210,9 @@ class ProcessRunner:
         """Run its function once. Seconds to wait before the next turn; None: there is to be none."""
         hold = self._hold
         token = None if hold is None else hold.number
-        context = ProcessContext(self.process.name, self._client, self._worker, self._told_to_stop, token)
+        context = ProcessContext(
+            self.process.name, self._client, self._worker, self._told_to_stop, token, self._lifespan_state
+        )
         began = asyncio.get_running_loop().time()
         run = self.run = ProcessRun(self.process, context, self._news.set)
         self._say(ProcessState.RUNNING)
@@ -319,9 +324,12 @@ class Processes:
         client: Client,
         worker: Callable[[], str],
         changed: Callable[[], None],
+        lifespan_state: Any = NO_STATE,
     ) -> None:
         self.stopping = asyncio.Event()
-        self._all = [ProcessRunner(each, client, worker, self.stopping, changed) for each in declared]
+        self._all = [
+            ProcessRunner(each, client, worker, self.stopping, changed, lifespan_state) for each in declared
+        ]
         self._begun = False
         self._ended = False
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from asyncjobs.context import JobContext, set_current_context
+from asyncjobs.context import JobContext, Surroundings, set_current_context
 from asyncjobs.definition import Definition
 from asyncjobs.errors import UnknownJob
+from asyncjobs.lifespan import NO_STATE
+from asyncjobs.middleware import pass_through
 from asyncjobs.options import JobOptions, apply_overrides
 from asyncjobs.registry import Registry
+from asyncjobs.serialization import unpack_result
 from asyncjobs.storage.base import Finish, Grant
 from asyncjobs.sync import SyncClient
 from asyncjobs.worker.attempt import Attempt, Stop
@@ -33,14 +36,14 @@ Freed = Callable[[Attempt], None]
 
 
 class Runner:
-    """Starts attempts on the running event loop."""
+    """Starts attempts on the running event loop. `state`: what the registry's lifespan has yielded."""
 
-    def __init__(self, registry: Registry, client: Client, notes: Notes) -> None:
+    def __init__(self, registry: Registry, client: Client, notes: Notes, state: Any = NO_STATE) -> None:
         self._registry = registry
-        self._client = client
+        self._middleware = registry.job_middleware
         self._notes = notes
         self._loop = asyncio.get_running_loop()
-        self._sync_client = functools.partial(SyncClient.of, client, self._loop)
+        self._surroundings = Surroundings(client, functools.partial(SyncClient.of, client, self._loop), state)
         self._processes: dict[str, ProcessExecutor] = {}
 
     def start(self, grant: Grant, worker: str, ended: Ended, freed: Freed) -> Attempt:
@@ -59,27 +62,25 @@ class Runner:
                 raise asyncio.CancelledError
             definition = self._registry.get(grant.name)
             options = self._options(definition, grant)
-            if options.timeout_ms is not None and definition.runs != "process":
-                self._begin_timeout(attempt, options)
+            timeout = None if options.timeout_ms is None else options.timeout_ms / 1000
+            if timeout is not None and (definition.runs != "process" or self._middleware):
+                self._begin_timeout(attempt, timeout)
             context = JobContext(
                 grant,
+                definition,
                 functools.partial(self._notes.add, worker),
-                self._client,
-                self._sync_client,
+                self._surroundings,
             )
             attempt.context = context
             set_current_context(context)
-            if definition.runs == "loop":
-                args, kwargs = arguments(definition, grant)
-                if definition.takes_context:
-                    args = [context, *args]
-                result = packed(definition, await definition.fn(*args, **kwargs))
-            elif definition.runs == "thread":
-                thread_ended = functools.partial(self._thread_ended, attempt, freed)
-                result = packed(definition, await run_in_thread(definition, attempt, context, thread_ended))
-            else:
-                starts = functools.partial(self._begin_timeout, attempt, options)
+            if self._middleware:
+                inmost = functools.partial(self._inmost, definition, attempt, context, worker, freed)
+                result = packed(definition, await pass_through(self._middleware, context, inmost))
+            elif definition.runs == "process":
+                starts = functools.partial(self._begin_timeout, attempt, timeout)
                 result = await self._process_executor(worker).run(definition, grant, starts)
+            else:
+                result = packed(definition, await self._code(definition, attempt, context, freed))
             finish = succeeded(grant, options, result)
         except BaseException as error:
             # Whatever a job raises is its own outcome, and nothing of the worker's.
@@ -95,9 +96,42 @@ class Runner:
         if not attempt.thread_running:
             self._free(attempt, freed)
 
-    def _begin_timeout(self, attempt: Attempt, options: JobOptions) -> None:
-        if options.timeout_ms is not None:
-            attempt.timer = self._loop.call_later(options.timeout_ms / 1000, attempt.stop, Stop.TIMEOUT)
+    def _code(
+        self, definition: Definition[..., Any], attempt: Attempt, context: JobContext, freed: Freed
+    ) -> Coroutine[Any, Any, Any]:
+        """The job's own code, to be awaited here; it isn't a coroutine itself, which would cost one more."""
+        args, kwargs = arguments(definition, attempt.grant)
+        if definition.takes_context:
+            args = [context, *args]
+        if definition.runs == "loop":
+            return definition.fn(*args, **kwargs)  # type: ignore[no-any-return]
+        thread_ended = functools.partial(self._thread_ended, attempt, freed)
+        return run_in_thread(functools.partial(definition.fn, *args, **kwargs), attempt, thread_ended)
+
+    async def _inmost(
+        self,
+        definition: Definition[..., Any],
+        attempt: Attempt,
+        context: JobContext,
+        worker: str,
+        freed: Freed,
+    ) -> Any:
+        """What is inside all middleware: the job itself, wherever it runs, and its result."""
+        if definition.runs != "process":
+            return await self._code(definition, attempt, context, freed)
+        # While it waits for a process, no time of its own passes.
+        left = attempt.pause_timer()
+        starts = functools.partial(self._begin_timeout, attempt, left)
+        try:
+            result = await self._process_executor(worker).run(definition, attempt.grant, starts)
+        finally:
+            if attempt.timer is None:
+                self._begin_timeout(attempt, left)
+        return unpack_result(definition.registry.serializer, result)
+
+    def _begin_timeout(self, attempt: Attempt, seconds: float | None) -> None:
+        if seconds is not None:
+            attempt.timer = self._loop.call_later(seconds, attempt.stop, Stop.TIMEOUT)
 
     def _free(self, attempt: Attempt, freed: Freed) -> None:
         if not attempt.freed:

@@ -1,6 +1,7 @@
 """Several workers in child processes.
 
-1. Starts each child, and starts it again if it dies, after a pause that grows while it keeps dying young.
+1. Starts each child, and starts it again if it dies, after a pause that grows while it keeps dying young. It
+   gives up if the application can't be imported, or its lifespan fails before any child has served.
 2. Has a dead child's jobs taken back at once, without waiting for its lease to run out.
 3. Passes on SIGINT and SIGTERM; children are in sessions of their own, so that Ctrl-C in a terminal reaches
    them once, through here.
@@ -27,7 +28,7 @@ from pathlib import Path
 from asyncjobs.client import Client
 from asyncjobs.errors import AsyncjobsError, OptionError
 from asyncjobs.worker.maintenance import reap_once
-from asyncjobs.worker.process import EXIT_NO_APP, EXIT_OK, run_here
+from asyncjobs.worker.process import EXIT_FAILED, EXIT_NO_APP, EXIT_NO_LIFESPAN, EXIT_OK, run_here
 from asyncjobs.worker.settings import WorkerSettings
 
 logger = logging.getLogger("asyncjobs.supervisor")
@@ -110,6 +111,8 @@ class Supervisor:
         self._children: dict[int, Child] = {}
         self._young_deaths: dict[int, int] = {}
         self._stopping = False
+        self._served = False
+        """One of its children has come so far as to register."""
         self._exit_code = EXIT_OK
 
     def run(self) -> int:
@@ -157,6 +160,7 @@ class Supervisor:
 
     def _exited(self, child: Child) -> None:
         code = child.process.returncode
+        self._served |= any(known.workers for known in self._children.values())
         if self._children.get(child.number) is not child:
             return
         if code == EXIT_OK or self._stopping:
@@ -171,8 +175,11 @@ class Supervisor:
                 del self._children[child.number]
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        if code == EXIT_NO_APP and not self._reload:
-            self._exit_code = code
+        # A lifespan that has never come about is a fault of the application or its settings, which starting
+        # again doesn't mend; one that fails later may lack something that comes back.
+        hopeless = code == EXIT_NO_APP or (code == EXIT_NO_LIFESPAN and not self._served)
+        if hopeless and not self._reload:
+            self._exit_code = EXIT_FAILED if code == EXIT_NO_LIFESPAN else code
             del self._children[child.number]
             self._stop(signal.SIGTERM)
             return

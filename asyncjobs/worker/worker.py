@@ -1,11 +1,12 @@
 """The worker: its start, its life, its end.
 
-1. Start: connect, register on every shard, start a heartbeat thread and a pump for each.
+1. Start: connect, enter the registry's lifespan, register on every shard, start a heartbeat thread and a pump
+   for each.
 2. Life: the pumps fetch, run and hand in jobs; maintenance takes back the jobs of the dead and removes old
    ones; recurring jobs are declared and fired; the registry's background processes run beside them.
 3. Quiet: fetch nothing more.
 4. Stop: quiet, a grace period for what runs, then cancel it and put it back, while the background processes
-   are stopped; hand in every outcome, unregister.
+   are stopped; hand in every outcome, unregister; leave the lifespan.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from asyncjobs.storage import base
 from asyncjobs.storage.base import HeartbeatReply
 from asyncjobs.worker.burst import left_until_later
 from asyncjobs.worker.heartbeat import Heartbeat, StallRules
+from asyncjobs.worker.lifespan import LifespanRun
 from asyncjobs.worker.maintenance import Maintenance
 from asyncjobs.worker.memory import memory_in_use
 from asyncjobs.worker.notes import Notes
@@ -121,6 +123,8 @@ class Worker:
         self.stopping = asyncio.Event()
         """Set once its shutdown has begun."""
         self._stop_now = asyncio.Event()
+        self._stopped_at = 0.0
+        self._lifespan = LifespanRun(registry.declared_lifespan, client, self.stop)
         self._quiet = False
         self._registration = Registration(client.storage, self._lease_ms, self._info)
         self.started = asyncio.Event()
@@ -151,7 +155,10 @@ class Worker:
             await self._end(self._task)
 
     async def run(self) -> None:
-        """Run until `stop` is called; cancelled, it stops at once. Raises what keeps it from starting."""
+        """Run until `stop` is called; cancelled, it stops at once.
+
+        Raises what keeps it from starting, and `LifespanError` if the registry's lifespan fails.
+        """
         await self._end(self._begin())
 
     def _begin(self) -> asyncio.Task[None]:
@@ -178,20 +185,24 @@ class Worker:
     async def _live(self) -> None:
         await self._client.open()
         try:
-            await self._serve()
+            if await self._lifespan.enter(self.stopping):
+                await self._serve()
+                self._lifespan.check()
         except BaseExceptionGroup as group:
             # What ended a loop, and so the worker. It is said here, for its program may look much later.
             error = _only(group)
             logger.critical("the worker has ended: %s", error)
             raise error from None
         finally:
+            grace_left = self._stopped_at + self._grace - time.monotonic()
+            await self._lifespan.leave(grace_left, self._stop_now)
             await self._client.close()
 
     async def _serve(self) -> None:
         storage = self._client.storage
         self._started_ms = time.time_ns() // 1_000_000
         notes = Notes(storage)
-        runner = Runner(self._registry, self._client, notes)
+        runner = Runner(self._registry, self._client, notes, self._lifespan.state)
         self._maintenance = Maintenance(storage, self._retention)
         carry_on = self._maintenance.carry_on_soon
         self._pumps = [
@@ -222,7 +233,9 @@ class Worker:
                 loops.start_soon(self._maintenance.run)
                 loops.start_soon(self._announce)
                 if processes := self._registry.processes():
-                    self._processes = Processes(processes, self._client, lambda: self.id, self._tell_news)
+                    self._processes = Processes(
+                        processes, self._client, lambda: self.id, self._tell_news, self._lifespan.state
+                    )
                     loops.start_soon(self._processes.run, self.started)
                 if self._quiet:
                     self.quiet()
@@ -297,10 +310,11 @@ class Worker:
     def running(self) -> int:
         """Attempts whose code runs.
 
-        After the shutdown, those that couldn't be stopped, and background processes that couldn't.
+        After the shutdown, those that couldn't be stopped, with background processes and a lifespan that
+        couldn't.
         """
         left_behind = self._processes.left_behind if self._processes is not None else 0
-        return sum(len(pump.attempts) for pump in self._pumps) + left_behind
+        return sum(len(pump.attempts) for pump in self._pumps) + left_behind + self._lifespan.left_behind
 
     def on_register(self, told: Callable[[str], None] | None) -> None:
         """Have somebody told each id that it registers under, before it does so."""
@@ -317,7 +331,9 @@ class Worker:
         """Begin the shutdown; with `now`, without the grace period."""
         if now:
             self._stop_now.set()
-        self.stopping.set()
+        if not self.stopping.is_set():
+            self._stopped_at = time.monotonic()
+            self.stopping.set()
 
     async def stop_on_signals(self) -> None:
         """Heed SIGINT and SIGTERM until cancelled: the first one stops, the second one stops at once."""
@@ -334,7 +350,7 @@ class Worker:
     async def until_empty(self) -> int:
         """Wait until nothing is enqueued in its queues and nothing runs. How many jobs are due only later."""
         while True:
-            if all(pump.idle for pump in self._pumps):
+            if self.started.is_set() and all(pump.idle for pump in self._pumps):
                 later = await left_until_later(self._client.storage, self.queues)
                 if later is not None:
                     return later

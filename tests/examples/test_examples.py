@@ -75,6 +75,18 @@ def test_the_background_process_has_a_successor(url: str | None) -> None:
     )
 
 
+def test_middleware_and_lifespan_around_orders(url: str | None) -> None:
+    done = _run("middleware.py", url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "the last one's priority: 10",
+        "its log: took",
+        "refused: we don't sell poison",
+        "orders: [('ada', 'gears'), ('grace', 'moths'), ('ada', 'punch cards')]",
+    ]
+
+
 def test_the_recurring_jobs_run_again_and_again(url: str | None) -> None:
     done = _run("recurring.py", url)
 

@@ -162,13 +162,15 @@ MAY_SLEEP: dict[str, str] = {
 
 
 def sleeps(source: str) -> list[tuple[int, str]]:
-    """The lines that sleep for a time, and their functions; but a job's or process' code may, as its work."""
+    """The lines that sleep for a time, and their functions; but code that a worker runs may, as its work."""
     found: list[tuple[int, str]] = []
 
     def visit(node: ast.AST, function: str) -> None:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             decorators = map(ast.unparse, node.decorator_list)
-            if any(re.search(r"\.(job|process)\b", decorator) for decorator in decorators):
+            if any(
+                re.search(r"\.(job|process|middleware|lifespan)\b", decorator) for decorator in decorators
+            ):
                 return
             function = node.name
         if isinstance(node, ast.Call) and ast.unparse(node.func) in SLEEPS:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from asyncjobs import Client, Job, JobContext, ProcessContext, Registry, Retry, SyncClient
+from asyncjobs import (
+    CallNext,
+    Client,
+    EnqueueContext,
+    Job,
+    JobContext,
+    ProcessContext,
+    Registry,
+    Retry,
+    SyncClient,
+)
 
 registry = Registry()
 unknown_option = Registry(queues="default")  # error
@@ -261,3 +273,48 @@ async def plain(context: JobContext) -> None:
     context.progress("half")  # error
     context.attempt = 2  # error
     print(number, text)
+
+
+async def around_a_run(context: JobContext, call_next: CallNext) -> Any:
+    return await call_next(context)  # error
+
+
+async def around_an_enqueue(context: EnqueueContext, call_next: CallNext) -> None:
+    context.jobs[0].call = send.call(1)  # error
+    context.jobs[0].call = send  # error
+    context.jobs[0].queue = "bulk"  # error
+    context.jobs[0].call = context.jobs[0].call.options(queues="bulk")  # error
+    await call_next()
+
+
+def not_a_coroutine(context: JobContext, call_next: CallNext) -> int:
+    return 1
+
+
+async def too_few(context: JobContext) -> None: ...
+
+
+async def never_yields() -> None: ...
+
+
+async def of_settings(settings: str) -> AsyncIterator[None]:
+    yield
+
+
+def plain_generator() -> Iterator[None]:
+    yield
+
+
+registry.middleware(around_an_enqueue)  # error
+registry.middleware(not_a_coroutine)  # error
+registry.middleware(too_few)  # error
+registry.enqueue_middleware(around_a_run)  # error
+Registry(middleware=around_a_run)  # error
+Registry(middleware=[around_an_enqueue])  # error
+Registry(enqueue_middleware=[around_a_run])  # error
+Client(middleware=[around_a_run])  # error
+SyncClient(middleware=[not_a_coroutine])  # error
+registry.lifespan(never_yields)  # error
+registry.lifespan(of_settings)  # error
+registry.lifespan(plain_generator)  # error
+Registry(lifespan=never_yields)  # error

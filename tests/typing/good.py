@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
@@ -12,12 +14,15 @@ from asyncjobs import (
     BatchBuilder,
     BatchState,
     Call,
+    CallNext,
     Client,
     Cron,
+    EnqueueContext,
     Every,
     Exponential,
     Job,
     JobContext,
+    JobDraft,
     ProcessContext,
     RecurringJob,
     Registry,
@@ -312,6 +317,87 @@ def from_code_that_is_not_async(client: SyncClient, context: JobContext) -> None
     assert_type(client.enqueue_many([resize.call("a.png", 1)]), list[SyncJob[int]])
     assert_type(client.get("id", import_rows), SyncJob[list[int]] | None)
     assert_type(context.sync_client.enqueue(named_self, self="x", delay=1, when=0.5), SyncJob[str])
+
+
+@dataclass
+class State:
+    greeting: str
+
+
+@registry.lifespan
+async def lifespan(client: Client) -> AsyncIterator[State]:
+    yield State(f"hello from {await client.count('enqueued')}")
+
+
+@asynccontextmanager
+async def resources() -> AsyncGenerator[State]:
+    yield State("hello")
+
+
+@asynccontextmanager
+async def resources_of(client: Client) -> AsyncGenerator[State]:
+    async with resources() as state:
+        yield state
+
+
+async def bare() -> AsyncGenerator[int]:
+    yield 1
+
+
+@registry.middleware
+async def timing(context: JobContext, call_next: CallNext) -> Any:
+    state: State = context.state
+    args, kwargs = context.arguments
+    print(state.greeting, args[0], kwargs.get("subject"))
+    return await call_next()
+
+
+@registry.middleware
+async def length(context: JobContext, call_next: CallNext, /) -> int:
+    return len(await call_next())
+
+
+@registry.enqueue_middleware
+async def tag(context: EnqueueContext, call_next: CallNext) -> None:
+    for job in context.jobs:
+        assert_type(job, JobDraft)
+        assert_type(job.call, Call[Any])
+        args, kwargs = job.call.arguments()
+        if job.queue == "default" and not kwargs:
+            job.call = job.call.options(queue="bulk", priority=1)
+        if job.name == send.name:
+            job.call = send.call(args[0].lower())
+    await call_next()
+
+
+class Counter:
+    async def __call__(self, context: EnqueueContext, call_next: CallNext) -> None:
+        await call_next()
+
+    async def around(self, context: JobContext, call_next: CallNext) -> list[Any]:
+        return [await call_next()]
+
+
+assert_type(send.call("ada@example.com").options(queue="mail"), Call[str])
+registries = [
+    Registry(lifespan=resources, middleware=[timing, Counter().around], enqueue_middleware=[tag, Counter()]),
+    Registry(lifespan=resources_of, middleware=(timing,), queue="mail"),
+    Registry(lifespan=bare),
+    Registry(lifespan=lifespan),
+]
+SyncClient(registry=registry, middleware=[tag, Counter()])
+
+
+async def read_the_state() -> str:
+    state: State = current_context().state
+    async with resources() as other, Client(middleware=[tag]):
+        return state.greeting + other.greeting
+
+
+@registry.process(context=True)
+async def watch_the_state(context: ProcessContext) -> None:
+    state: State = context.state
+    print(state.greeting)
 
 
 async def work() -> None:

@@ -106,3 +106,17 @@ def starts_a_program() -> int:
 def takes_its_time() -> str:
     time.sleep(0.4)
     return "done"
+
+
+@registry.job(name="crunch.arguments", runs_in="process")
+def ask_for_the_arguments(number: int, *, more: tuple[int, ...] = ()) -> tuple[object, ...]:
+    args, kwargs = current_context().arguments
+    return args, dict(kwargs)
+
+
+@registry.job(name="crunch.state", runs_in="process")
+def ask_for_the_state() -> str:
+    try:
+        return str(current_context().state)
+    except NotInJob as error:
+        return str(error)

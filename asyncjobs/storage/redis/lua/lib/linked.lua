@@ -1,4 +1,4 @@
--- ended, gone, enter_queue, fail_broken, follow_up: those of `workflow`, under their own names. O(1) more.
+-- ended(…), gone(…), enter_queue(…), fail_broken(id), follow_up(): those of `workflow`, under their own names. O(1) more.
 -- @include workflow
 local function ended(...)
   return workflow().ended(...)

@@ -1,7 +1,7 @@
--- take_controlled(id, queue, enqueued, suspect), drop_enqueued(id, queue, event), end_controlled(id, queue,
--- is_final), open_windows(): of jobs under limits, with a unique key, or that expire: whether one whose id was taken out of
--- its queue may be granted (else it is throttled, or cancelled); one isn't granted, but cancelled; one that was processing
--- isn't any more (`queue`: it is back there); unmake(id): one that was just made isn't to be there; limits whose window opens let jobs in. O(limits of a job), O(windows).
+-- take_controlled(…), drop_enqueued(…), end_controlled(…), unmake(id), open_windows(): of jobs under limits, with a unique
+-- key, or that expire: whether one whose id was taken out of its queue may be granted (else it is throttled, or cancelled);
+-- one isn't granted, but cancelled; one that was processing isn't any more (`queue`: it is back there); one that was just
+-- made isn't to be there; and limits whose window opens let jobs in. O(limits of a job), O(windows).
 -- @include cancel_job
 local function drop_enqueued(id, queue, event)
   local limits = redis.call('HGET', K.job(id), F.limits)
