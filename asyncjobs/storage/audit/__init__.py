@@ -23,14 +23,17 @@ from asyncjobs.storage.audit.facts import (
     BatchFacts,
     Finding,
     JobFacts,
+    LimitFacts,
     Mending,
     RecurringFacts,
     Snapshot,
     WorkerFacts,
 )
 from asyncjobs.storage.audit.jobs import jobs, places
+from asyncjobs.storage.audit.limits import limits
 from asyncjobs.storage.audit.queues import queues
 from asyncjobs.storage.audit.recurrences import recurrences
+from asyncjobs.storage.audit.unique import unique
 from asyncjobs.storage.audit.workers import workers
 
 __all__ = [
@@ -41,6 +44,7 @@ __all__ = [
     "Counters",
     "Finding",
     "JobFacts",
+    "LimitFacts",
     "Mending",
     "RecurringFacts",
     "Snapshot",
@@ -62,6 +66,8 @@ def contradictions(found: Snapshot) -> list[Finding]:
         *places(found),
         *workers(found),
         *queues(found),
+        *limits(found),
+        *unique(found),
         *batches(found),
         *continuations(found),
         *recurrences(found),

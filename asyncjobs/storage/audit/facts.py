@@ -8,7 +8,9 @@ from typing import Protocol
 
 from asyncjobs.storage.batches import BatchRecord
 from asyncjobs.storage.dependencies import Parent
+from asyncjobs.storage.limits import LimitUse, Numbers
 from asyncjobs.storage.states import State
+from asyncjobs.storage.unique import Until
 
 KINDS = {
     "key": "a key holds something of another type than it should",
@@ -27,6 +29,8 @@ KINDS = {
     "continuation": "a job waits in vain, or for another number of parents than it counts",
     "message": "word for another shard was lost, or is delivered by nobody",
     "follow-up": "work that any worker should carry on makes no sense, or nobody was told of it",
+    "unique": "a unique key is held by what can't hold it, or not by the job that should",
+    "limit": "a limit doesn't count the jobs that there are, or lets nobody in though it has room",
     "queue": "a queue isn't known though it has jobs, or its length is wrong",
     "marker": "a queue has jobs, and nothing that wakes a worker for them",
     "recurring": "a recurring job won't occur as it should",
@@ -84,6 +88,14 @@ class JobFacts:
     """The queue that is said to have its id though it isn't enqueued there."""
     expires: bool = False
     """Whether it is said to have a retention of its own."""
+    limits: tuple[LimitUse, ...] = ()
+    throttled_by: str = ""
+    """The limit that it waits for, or waited for."""
+    unique: str = ""
+    """The key that it claims."""
+    until: Until | None = None
+    begun: bool = False
+    """Whether it was ever granted."""
     unreadable: str = ""
     """What is wrong with its record, if nothing else of that makes sense."""
     broken: str = ""
@@ -121,6 +133,27 @@ class WorkerFacts:
     """The recovered job that it runs."""
     cancels: set[str] | None = None
     """The jobs whose cancellation it is told of; None where that can't be wrong."""
+
+
+@dataclass(slots=True)
+class LimitFacts:
+    """What matters of one key of a limit."""
+
+    running: int = 0
+    starts: int | None = None
+    """Within the span of time of a rate; None where it isn't known."""
+    enqueued: dict[str, int] = field(default_factory=dict[str, int])
+    """By queue, how many it is said to have let in."""
+    waiting: dict[str, int] = field(default_factory=dict[str, int])
+    """By queue, how many are said to wait."""
+    waiters: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    """By queue, those that wait."""
+    opens: bool = False
+    """Whether somebody looks at it when its window opens."""
+    listed: bool = True
+    """Whether it is in the list of those that there is anything to know of."""
+    passes: bool = False
+    """Whether what is known of it will be forgotten by itself."""
 
 
 @dataclass(slots=True)
@@ -172,6 +205,13 @@ class Snapshot:
     messages: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
     """Word for other shards: `A` (the child asks), `D` (it doesn't wait any more) or `E` (the parent has
     ended), the child, and the parent's node."""
+    limits: dict[str, LimitFacts] = field(default_factory=dict[str, LimitFacts])
+    limit_numbers: dict[str, Numbers] = field(default_factory=dict[str, Numbers])
+    """By the limit's name."""
+    limits_under_way: set[str] = field(default_factory=set[str])
+    """Ids of limits, and names, that jobs are being let in for."""
+    unique: dict[str, tuple[str, bool]] = field(default_factory=dict[str, tuple[str, bool]])
+    """Unique key → the job that holds it, and whether it does for a time."""
     recurring: dict[str, RecurringFacts] = field(default_factory=dict[str, RecurringFacts])
     findings: list[Finding] = field(default_factory=list[Finding])
     """What only the storage itself can see."""

@@ -100,6 +100,8 @@ async def _number(part: Shard, finding: Finding, apply: str) -> str:
 async def _expiry(part: Shard, finding: Finding, apply: str) -> str:
     if finding.place == "job":
         return await _job(part, finding, apply)
+    if finding.place == "unique":
+        return await _unique(part, Finding("unique", finding.id, "", "key"), apply)
     key = finding.id if finding.place != "stub" else part.keys.key("job", finding.id)
     after = EXPIRING.get(finding.place, "")
     stub = ""
@@ -225,6 +227,17 @@ async def _queue(part: Shard, finding: Finding, apply: str) -> str:
     return _text(await part.run(scripts.MEND_QUEUE, apply, finding.id, said, found, marker))
 
 
+async def _limit(part: Shard, finding: Finding, apply: str) -> str:
+    if finding.place == "numbers":
+        return "!set them by `Limits.set`, or let the next job be made under it"
+    return _text(await part.run(scripts.MEND_LIMIT, part.now(), apply, finding.id))
+
+
+async def _unique(part: Shard, finding: Finding, apply: str) -> str:
+    job_id = "" if finding.place == "key" else finding.place
+    return _text(await part.run(scripts.MEND_UNIQUE, part.now(), apply, finding.id, job_id))
+
+
 async def _recurring(part: Shard, finding: Finding, apply: str) -> str:
     return _text(await part.run(scripts.MEND_RECURRING, part.now(), apply, finding.id, "", "", ""))
 
@@ -257,6 +270,8 @@ _MENDERS: dict[str, Callable[[Shard, Finding, str], Awaitable[str]]] = {
     "continuation": _continuation,
     "message": _message,
     "follow-up": _follow_up,
+    "unique": _unique,
+    "limit": _limit,
     "queue": _queue,
     "marker": _queue,
     "recurring": _recurring,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from asyncjobs.storage.audit import BatchFacts, Finding, JobFacts, RecurringFacts, Snapshot, WorkerFacts
-from asyncjobs.storage.base import FINAL_STATES, State
+from asyncjobs.storage.base import FINAL_STATES, State, Until
 from asyncjobs.storage.redis import replies, scripts
 from asyncjobs.storage.redis.keys import (
     BATCH_FIELDS,
@@ -20,14 +20,17 @@ from asyncjobs.storage.redis.keys import (
     STATES,
     STUB,
     WORKER_FIELDS,
+    limits_of,
 )
 from asyncjobs.storage.redis.replies import parents_of
 from asyncjobs.storage.redis.shard import Shard
+from asyncjobs.storage.redis.snapshot_limits import read_limits, read_unique_keys
 from asyncjobs.storage.redis.survey import DAY_MS, PAGE, Survey, survey
 
-LISTS = (State.AWAITING, State.SCHEDULED, State.RETRYING, *FINAL_STATES)
-FOLLOW_UPS = "xralckd"
+LISTS = (State.AWAITING, State.SCHEDULED, State.THROTTLED, State.RETRYING, *FINAL_STATES)
+FOLLOW_UPS = "xralckdwn"
 """What an entry of the follow-ups begins with (see `carry_on.lua`)."""
+CLAIM = re.compile(r"([sfp]) \d+ (.*)", re.DOTALL)
 LINKED = re.compile(r"([A-Za-z]*):(.*)", re.DOTALL)
 MARKER_LOOKS = 5
 """How often a marker has to be missing: whoever takes one puts it back in a moment."""
@@ -76,6 +79,8 @@ class _Reader:
                 edges = self.scores(kind, name)
                 found.edges[mark + name] = {job: code % 2 == 1 async for job, code in edges}
         await self.read_batches()
+        await read_unique_keys(self)
+        await read_limits(self)
         await self.read_jobs()
         await self.read_follow_ups()
         await self.read_recurring()
@@ -101,6 +106,9 @@ class _Reader:
 
     async def strings(self, command: str, kind: str, name: str = "", *args: Any) -> list[str]:
         return [item.decode(errors="replace") for item in await self.call(command, kind, name, *args)]
+
+    async def value(self, kind: str, name: str) -> str:
+        return (await self.call("GET", kind, name) or b"").decode(errors="replace")
 
     async def fields(self, kind: str, name: str = "") -> dict[str, bytes]:
         flat = await self.call("HGETALL", kind, name)
@@ -243,6 +251,8 @@ class _Reader:
         for entry in entries:
             if entry[:1] not in FOLLOW_UPS or not entry:
                 self.tell("follow-up", entry, "it is to be carried on, and makes no sense")
+        found.limits_under_way |= {entry[1:].partition("\n")[0] for entry in entries if entry[:1] in "wn"}
+        entries = [entry for entry in entries if entry[:1] not in "wn"]
         found.under_way = {entry[1:] if entry[:1] in "ral" else f"~{entry[1:]}" for entry in entries}
         for batch_id in found.given_up:
             if f"d{batch_id}" not in entries:
@@ -311,7 +321,7 @@ def _int(value: bytes) -> int:
 def _job_facts(row: list[Any]) -> JobFacts:
     unheard, *values = [b"" if value is None else value for value in row]
     state, queue, worker, batch, unmet, parents, continued, exchange, cancelled = values[:9]
-    ghost_in, expires, linked, takes_outputs = values[9:]
+    ghost_in, expires, linked, takes_outputs, limits, throttled_by, unique, deadline, started = values[9:]
     known = STATE_OF.get(state)
     facts = JobFacts(
         known or State.FAILED,
@@ -325,7 +335,12 @@ def _job_facts(row: list[Any]) -> JobFacts:
         cancel_requested=bool(cancelled),
         ghost_in=ghost_in.decode(errors="replace"),
         expires=bool(expires),
+        limits=limits_of(limits.decode(errors="replace")),
+        throttled_by=throttled_by.decode(errors="replace")[2:],
+        begun=bool(started),
     )
+    if claim := CLAIM.fullmatch(unique.decode(errors="replace")):
+        facts.until, facts.unique = Until(claim[1]), claim[2]
     links = LINKED.fullmatch(linked.decode(errors="replace") or ":")
     flags, linked_batch = links.groups() if links else ("", "?")
     if known is None:
@@ -338,6 +353,9 @@ def _job_facts(row: list[Any]) -> JobFacts:
         linked_batch != facts.batch
         or (continued and "C" not in flags)
         or (takes_outputs and "I" not in flags)
+        or (limits and "L" not in flags)
+        or (unique and "U" not in flags)
+        or (deadline and "X" not in flags)
     ):
-        facts.broken = "its record contradicts itself on what its end sets off"
+        facts.broken = "its record contradicts itself on what its way sets off"
     return facts

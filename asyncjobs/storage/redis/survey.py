@@ -23,7 +23,11 @@ TYPES = {
     "recurring_next": "zset",
     "held": "set",
     "cancels": "set",
+    **dict.fromkeys(("throttled", "active_limits", "limit_due", "limit_waiters"), "zset"),
+    **dict.fromkeys(("limits", "limit"), "hash"),
+    "limit_starts": "list",
     "lock": "string",
+    "unique": "string",
     "aside": "",
 }
 """What each kind of key holds; "": anything."""
@@ -37,12 +41,20 @@ EXPIRING = {
     "day": 400 * DAY_MS,
     "lock_waiters": WAITER_MS,
     "lock_askers": WAITER_MS,
+    "limit_starts": 31 * DAY_MS,
 }
 """After how many ms keys are removed that have lost their expiry. Those of other kinds have none; but locks
 and stubs of jobs, which are another matter."""
 
-FREE_NAMES = frozenset({"lock", "lock_waiters", "lock_askers", "recurring_facts", "inbox", "aside"})
+FREE_NAMES = frozenset(
+    (
+        *("lock", "lock_waiters", "lock_askers", "recurring_facts", "inbox", "aside"),
+        *("unique", "limit", "limit_starts", "limit_waiters"),
+    )
+)
 """Kinds whose names may have colons in them."""
+
+MAY_PASS = ("limit", "unique")
 
 _FIXED = {pattern: kind for kind, pattern in PATTERNS.items() if "{}" not in pattern}
 # The longer ones first: a job's own key begins like those of what belongs to it.
@@ -62,6 +74,8 @@ class Survey:
     """Keys that hold something else."""
     passing_jobs: set[str] = field(default_factory=set[str])
     """Jobs whose keys expire, as those of stubs do."""
+    passing: dict[str, set[str]] = field(default_factory=lambda: {kind: set[str]() for kind in MAY_PASS})
+    """Of kinds of which some expire and some don't, those that do."""
     endless_locks: set[str] = field(default_factory=set[str])
     findings: list[Finding] = field(default_factory=list[Finding])
 
@@ -110,6 +124,9 @@ def _sort(found: Survey, shard: Shard, key: str, type_: str, left: int) -> None:
     if kind == "job":
         if left >= 0:
             found.passing_jobs.add(name)
+    elif kind in MAY_PASS:
+        if left >= 0:
+            found.passing[kind].add(name)
     elif kind == "lock":
         if left < 0:
             found.endless_locks.add(name)

@@ -14,7 +14,7 @@ if A.message ~= '' then
     end)
   end
 elseif is_listed then
-  if not string.find(kind, '[xralckd]') then
+  if not string.find(kind, '[xralckdwn]') then
     to_mend('it is dropped', function()
       redis.call('ZREM', K.follow_ups, A.entry)
     end)

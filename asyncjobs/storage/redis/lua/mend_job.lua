@@ -12,7 +12,8 @@
 local id = A.id
 local job = K.job(id)
 local row = redis.pcall('HMGET', job, F.state, F.queue, F.priority, F.worker, F.exchange, F.attempt, F.recoveries,
-  F.cancel_requested, F.batch, F.continued, F.expires, F.ghost_in, F.linked, F.takes_outputs)
+  F.cancel_requested, F.batch, F.continued, F.expires, F.ghost_in, F.linked, F.takes_outputs, F.limits, F.throttled_by,
+  F.unique, F.deadline, F.enqueued)
 if row.err then
   return ''
 end
@@ -20,7 +21,7 @@ local state, queue, why_not = row[1], row[2], nil
 local is_there = state ~= STUB and redis.call('EXISTS', job) == 1
 local lists = {
   { S.awaiting, K.awaiting, 'awaiting' }, { S.scheduled, K.scheduled, 'scheduled' },
-  { S.retrying, K.retrying, 'retrying' }, { S.succeeded, K.succeeded, 'succeeded' },
+  { S.throttled, K.throttled, 'throttled' }, { S.retrying, K.retrying, 'retrying' }, { S.succeeded, K.succeeded, 'succeeded' },
   { S.failed, K.failed, 'failed' }, { S.cancelled, K.cancelled, 'cancelled' },
 }
 local is_final = state == S.succeeded or state == S.failed or state == S.cancelled
@@ -97,6 +98,34 @@ local function mend_processing()
   end
 end
 
+-- Under which limit a job should wait: that which it says, if it is under it at all.
+local function mend_throttled()
+  local uses, limit = row[15] and uses_of(row[15]) or {}, nil
+  for _, use in ipairs(uses) do
+    limit = limit or use
+    if use.id == string.sub(row[16] or '', 3) then
+      limit = use
+    end
+  end
+  if not limit or not queue then
+    return to_mend('it is enqueued, for its record names no limit that it could wait for', function()
+      if queue and place(id, queue, row[3], now) then
+        redis.call('HSET', job, F.state, S.enqueued)
+        redis.call('ZREM', K.throttled, id)
+        follow.queues[queue] = true
+      else
+        fail_job(id, 'its record names no queue that takes it', true)
+      end
+    end)
+  end
+  if string.sub(row[16] or '', 3) ~= limit.id or not redis.call('ZSCORE', K.limit_waiters(limit.id .. ':' .. queue), id) then
+    to_mend('it waits for limit ' .. limit.id .. ' again', function()
+      park(id, entry_of(limit.id, limit), queue, score_of(tonumber(row[3]) or 0, tonumber(row[19]) or now),
+        string.sub(row[16] or '', 1, 1) == 's')
+    end)
+  end
+end
+
 local function mend_staging()
   local batch = row[9] and redis.pcall('HGET', K.batch(row[9]), F.state)
   local is_known = type(batch) == 'table' or batch
@@ -125,7 +154,7 @@ local function mend_links()
   local batch, flags = links_of(row[13] or ':')
   batch = batch or false
   local wanted = ''
-  for flag, is_set in pairs({ C = row[10], I = row[14] }) do
+  for flag, is_set in pairs({ C = row[10], I = row[14], L = row[15], U = row[17], X = row[18] }) do
     if is_set and not string.find(flags, flag, 1, true) then
       wanted = wanted .. flag
     end
@@ -162,9 +191,11 @@ if is_there then
     mend_enqueued()
   elseif state == S.processing then
     mend_processing()
+  elseif state == S.throttled then
+    mend_throttled()
   elseif state == S.staging then
     mend_staging()
-  elseif not (is_final or state == S.awaiting or state == S.scheduled or state == S.retrying or state == S.throttled) then
+  elseif not (is_final or state == S.awaiting or state == S.scheduled or state == S.retrying) then
     to_mend('it has failed, for its state can\'t be read', function()
       -- Whether its batch has counted it isn't known: that is another matter.
       fail_job(id, 'its record doesn\'t say what state it is in', false)
