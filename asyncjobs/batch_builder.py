@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from asyncjobs.chunks import send_in_chunks
-from asyncjobs.constraints import Constraints
 from asyncjobs.continuations import (
     Continuable,
     OnEnd,
@@ -20,10 +19,10 @@ from asyncjobs.continuations import (
     refuse_outputs,
 )
 from asyncjobs.control import Control
-from asyncjobs.creation import bound_jobs, call_of, check_call, job_of, new_job, settle
+from asyncjobs.creation import Bound, add_bound, bound_jobs, call_of, check_call, job_of, new_job, settle
 from asyncjobs.definition import Definition
 from asyncjobs.drafts import JobDraft, send_drafts
-from asyncjobs.errors import BatchClosed, BatchNotFound, OptionError, StorageError, UniqueConflict
+from asyncjobs.errors import AsyncjobsError, BatchClosed, BatchNotFound, OptionError, StorageError
 from asyncjobs.ids import new_id
 from asyncjobs.job import Call, Job
 from asyncjobs.options import epoch_ms, to_ms
@@ -59,12 +58,13 @@ class BatchBuilder:
         self._parent = parent
         self._within = frozenset((self.batch_id, *around))
         self._jobs: list[NewJob] = []
-        self._bound: dict[str, tuple[Job[Any], Constraints]] = {}
-        """By id, those that have constraints."""
+        self._bound: Bound = {}
         # The same as `_jobs`. It is decided once: middleware that comes later mustn't find but a part.
         self._drafts: list[JobDraft] | None = [] if control.middleware else None
         self._open = True
         self._committed = False
+        self._refused: AsyncjobsError | None = None
+        """Why it can't be committed any more."""
         self._nested: list[NewBatch] = []
 
     def __repr__(self) -> str:
@@ -172,7 +172,7 @@ class BatchBuilder:
             bound = self._root._bound.get(parent.id)
             if bound is not None and bound[1].may_be_left_out:
                 raise OptionError(
-                    f"{call.definition.name} can't continue {bound[0].name} in the batch that creates it:"
+                    f"{call.definition.name} can't continue {bound[0][0].name} in the batch that creates it:"
                     " that is unique, so that another job may be there instead; use on_conflict='replace', or"
                     " continue it when the batch is committed"
                 )
@@ -180,8 +180,7 @@ class BatchBuilder:
         new = new_job(call, self._shard, delay_ms, due_ms, parents or (), self.batch_id, shards=shards)
         job = job_of(self._control, new, call.definition)
         self._root._jobs.append(new)
-        if call.constraints is not None:
-            self._root._bound[new.id] = job, call.constraints
+        add_bound(self._root._bound, new, job, call)
         if (drafts := self._root._drafts) is not None:
             drafts.append(JobDraft(self._control, new, job, call))
         return job
@@ -276,11 +275,14 @@ class RootBatchBuilder(BatchBuilder):
     async def commit(self) -> None:
         """Send it, and let it appear. The end of the block does that; sent again, it changes nothing.
 
-        Raises `ParentGone`, `UniqueConflict`, `BatchNotFound` or `BatchClosed` (of a batch that it is to be
-        nested in), `StorageFull`, `StorageUnavailable`. Then nothing of it runs, unless the very last step
-        was carried out and its answer lost: commit again to be sure.
+        Raises `ParentGone`, `UniqueConflict`, `WrongDefinition`, `BatchNotFound` or `BatchClosed` (of a batch
+        that it is to be nested in): then nothing of it runs, and it can't be committed any more. Raises
+        `StorageFull`, `StorageUnavailable`: nothing of it runs, unless the very last step was carried out and
+        its answer lost; commit again to be sure.
         """
         self._open = False
+        if self._refused is not None:
+            raise self._refused
         if self._drafts and not self._committed:
             await send_drafts(self._control, self._drafts, self._send_drafted)
         else:
@@ -298,6 +300,7 @@ class RootBatchBuilder(BatchBuilder):
         for at in range(0, len(batches), FOLLOW_LIMIT):
             opened = await storage.open_batches(batches[at : at + FOLLOW_LIMIT])
             if opened is Opened.COMMITTED and not at:
+                self._committed = True
                 return
             self._check(opened)
 
@@ -308,10 +311,15 @@ class RootBatchBuilder(BatchBuilder):
             return send()
 
         try:
+            jobs = [job for job in jobs if not self._left_out_for_another(job)]
             await send_in_chunks(jobs, CHUNK, CHUNKS_UNDER_WAY, create)
-        except UniqueConflict:
+        except StorageError:
+            raise
+        except AsyncjobsError as error:
+            self._refused = error
             await self._free_keys()
             raise
+        self._jobs = [job for job in self._jobs if not self._left_out_for_another(job)]
         self._check(await storage.commit_batch(self.batch_id))
         self._committed = True
         # From here on any worker does the rest, if this client can't.
@@ -319,6 +327,10 @@ class RootBatchBuilder(BatchBuilder):
             for _ in range(0, len(jobs) + len(batches), FOLLOW_LIMIT):
                 if not await storage.carry_on(self._shard):
                     break
+
+    def _left_out_for_another(self, new: NewJob) -> bool:
+        """Whether another job was there instead of it."""
+        return new.id in self._bound and self._bound[new.id][0][0].id != new.id
 
     async def _free_keys(self) -> None:
         """Let go of the unique keys that what was sent of it holds, before that is swept away."""

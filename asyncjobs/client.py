@@ -11,6 +11,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 from asyncjobs.batch import Batch
 from asyncjobs.batch_builder import RootBatchBuilder
 from asyncjobs.chunks import send_in_chunks
+from asyncjobs.constraints import shard_of_all
 from asyncjobs.continuations import (
     Continuable,
     OnEnd,
@@ -235,7 +236,10 @@ class Client(Control):
         `enqueue` raises.
         """
         check_chain(calls)
-        return await self._create_linked([(call, ()) for call in calls], self._take_shard(), chained=True)
+        bound = [call.constraints for call in calls if call.constraints is not None]
+        wanted = shard_of_all(bound, self.storage.shards, "this chain")
+        shard = self._take_shard() if wanted is None else wanted
+        return await self._create_linked([(call, ()) for call in calls], shard, chained=True)
 
     async def _create_linked(
         self,

@@ -107,7 +107,8 @@ class Control:
             raise JobStateError(f"job {job_id} can't be requeued: another job holds its unique key by now")
         if told is Requeued.WRONG_STATE:
             record = await self.read(job_id)
-            raise JobStateError(f"job {job_id} is {record.state}: {why}")
+            by = f" by limit {record.throttled_by}" if record.throttled_by else ""
+            raise JobStateError(f"job {job_id} is {record.state}{by}: {why}")
 
     async def delete(self, job_id: str, /) -> None:
         """Remove a job with its history.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, TypeAlias, TypeVar, cast
 
 from asyncjobs.clock import system_clock
 from asyncjobs.constraints import Constraints
@@ -22,6 +22,9 @@ from asyncjobs.job import Call, Job
 from asyncjobs.storage.base import Conflict, Created, JobRecord, NewJob, Parent, State
 
 R = TypeVar("R")
+
+Bound: TypeAlias = dict[str, tuple[list[Job[Any]], Constraints]]
+"""Of new jobs, by id, those that have constraints: several where they were given one id."""
 
 
 def call_of(
@@ -99,22 +102,25 @@ def job_of(control: Control, new: NewJob, definition: Definition[..., R]) -> Job
     return Job(control, record, definition)
 
 
-def bound_jobs(
-    new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
-) -> dict[str, tuple[Job[Any], Constraints]]:
-    """Of new jobs, by id, those that have constraints."""
-    return {
-        one.id: (job, call.constraints)
-        for one, job, call in zip(new, jobs, calls, strict=True)
-        if call.constraints is not None
-    }
+def bound_jobs(new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]) -> Bound:
+    """Of new jobs, those that have constraints."""
+    bound: Bound = {}
+    for one, job, call in zip(new, jobs, calls, strict=True):
+        add_bound(bound, one, job, call)
+    return bound
+
+
+def add_bound(bound: Bound, new: NewJob, job: Job[Any], call: Call[Any]) -> None:
+    """Note a new job, if it has constraints."""
+    if call.constraints is not None:
+        bound.setdefault(new.id, ([], call.constraints))[0].append(job)
 
 
 async def settle(
     control: Control,
     new: Sequence[NewJob],
     codes: Sequence[Created | Conflict],
-    bound: Mapping[str, tuple[Job[Any], Constraints]],
+    bound: Bound,
 ) -> None:
     """Take what creating jobs came to: those of `bound` stand for the jobs that are there instead of them.
 
@@ -125,23 +131,25 @@ async def settle(
     for one, code in zip(new, codes, strict=True):
         if one.id not in bound:
             continue
-        job, constraints = bound[one.id]
+        jobs, constraints = bound[one.id]
         if isinstance(code, Conflict):
             if constraints.on_conflict == "raise":
                 raise UniqueConflict(one.name, one.unique.key if one.unique else "", code.holder)
-            await _stand_for(control, job, one, code.holder)
+            await _stand_for(control, jobs, one, code.holder)
         elif code is Created.EXISTS and constraints.job_id is not None:
-            await _stand_for(control, job, one, one.id)
+            await _stand_for(control, jobs, one, one.id)
 
 
-async def _stand_for(control: Control, job: Job[Any], new: NewJob, job_id: str) -> None:
+async def _stand_for(control: Control, jobs: Sequence[Job[Any]], new: NewJob, job_id: str) -> None:
     record = await control.storage.get(job_id)
     if record is None:
         # It has ended and gone since: all that can be said is which one it was.
         record = JobRecord(job_id, new.name, new.queue, State.ENQUEUED)
-    elif record.name != new.name and not job.is_of(record.name):
-        raise WrongDefinition(f"job {job_id} is there instead, but is a {record.name}, not a {new.name}")
-    job.stand_for(record)
+    for job in jobs:
+        if record.name != job.name and not job.is_of(record.name):
+            raise WrongDefinition(f"job {job_id} is there instead, but is a {record.name}, not a {job.name}")
+    for job in jobs:
+        job.stand_for(record)
 
 
 def _check_created(jobs: Sequence[NewJob], codes: Sequence[Created | Conflict]) -> None:

@@ -141,7 +141,7 @@ class Definition(Generic[P, R_co]):
         outputs = take_outputs() if payload else ()
         if self._constraints_of is None:
             return Call(self, payload, outputs)
-        return Call(self, payload, outputs, self._constraints_of(args, kwargs))
+        return Call(self, payload, outputs, self._constraints_of(args, kwargs, outputs))
 
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise `CallError` if arguments don't fit the signature."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 from asyncjobs.errors import OptionError
 from asyncjobs.retry import to_ms, whole_number
@@ -53,7 +54,7 @@ class Limit:
 
 def check_limit_name(name: str) -> str:
     """`name`, if a limit can be called so. Raises `OptionError`."""
-    if not _NAME.fullmatch(name):
+    if not isinstance(cast(object, name), str) or not _NAME.fullmatch(name):
         raise OptionError(f"a limit can't be called {name!r}: give 1 to 64 letters, digits and _ . - /")
     if name == MUTEX:
         raise OptionError(f"a limit can't be called {MUTEX!r}: mutexes are")

@@ -104,12 +104,16 @@ class Limits:
     ) -> None:
         """Change a limit's numbers at once, for all its keys and whatever the code says, until `reset`.
 
-        Jobs that there is room for now are let go; none is stopped. Raises `OptionError`, also if no job was
-        ever under that limit and the registry doesn't know it.
+        What the code limits by `concurrency` stays so, and what it limits by `rate`. Jobs that there is room
+        for now are let go; none is stopped. Raises `OptionError`, also if no job was ever under that limit
+        and the registry doesn't know it.
         """
         check_limit_name(name)
         numbers = numbers_of(concurrency, rate, per, f"limit {name!r}")
-        await self._check_known(name)
+        known = await self._known(name)
+        if bool(known.per_ms) != bool(numbers.per_ms):
+            kind = "a rate: give rate= and per=" if known.per_ms else "so many at once: give concurrency="
+            raise OptionError(f"limit {name!r} is {kind}")
         await self._client.storage.set_limit(name, numbers)
 
     async def reset(self, name: str, /) -> None:
@@ -118,23 +122,27 @@ class Limits:
         Raises `OptionError`.
         """
         check_limit_name(name)
-        await self._check_known(name)
-        registry = self._client.registry
-        declared = registry.limits() if registry is not None else []
-        for limit in declared:
-            if limit.name == name:
-                await self._client.storage.set_limit(name, limit.numbers)
+        await self._known(name)
+        declared = self._declared().get(name)
+        if declared is not None:
+            await self._client.storage.set_limit(name, declared)
         await self._client.storage.set_limit(name, None)
 
-    async def _check_known(self, name: str) -> None:
+    def _declared(self) -> dict[str, Numbers]:
         registry = self._client.registry
-        known = {limit.name for limit in registry.limits()} if registry is not None else set[str]()
+        return {} if registry is None else {limit.name: limit.numbers for limit in registry.limits()}
+
+    async def _known(self, name: str) -> Numbers:
+        """The numbers of a limit in the code, else in the storage. Raises `OptionError`."""
+        known = self._declared()
         if name not in known:
-            known |= {setting.name for setting in await self._client.storage.limit_settings()} - {MUTEX}
+            settings = await self._client.storage.limit_settings()
+            known |= {setting.name: setting.numbers for setting in settings if setting.name != MUTEX}
         if name not in known:
             near = difflib.get_close_matches(name, known, 3) or sorted(known)[:3]
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise OptionError(f"there is no limit {name!r}: no job was ever created under it{hint}")
+        return known[name]
 
 
 def _parts(numbers: Numbers) -> tuple[int | None, int | None, timedelta | None]:

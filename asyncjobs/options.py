@@ -219,7 +219,8 @@ class JobOptions:
     @property
     def is_free(self) -> bool:
         """Whether nothing binds the creation of a job with these options: no key, no limit, no expiry."""
-        return not (self.unique or self.limits or self.mutex or self.expires_ms is not None or self.job_id)
+        given = (self.unique, self.mutex, self.expires_ms, self.job_id)
+        return not self.limits and all(option is None for option in given)
 
     def merge(self, **overrides: Unpack[CallOptions]) -> JobOptions:
         """These options with some replaced. Durations are timedeltas or seconds.
@@ -236,7 +237,10 @@ class JobOptions:
         if unique is not None and not isinstance(unique, Unique):
             changes["unique"] = Unique(unique)
         if "limits" in changes:
-            changes["limits"] = tuple(changes["limits"])
+            limits = changes["limits"]
+            if not isinstance(limits, Sequence):
+                raise OptionError(f"limits is {limits!r}: give a list, as in `[Limit('smtp', rate=100)]`")
+            changes["limits"] = tuple(cast("Sequence[Limit]", limits))
         for name in ("timeout", "retention", "expires"):
             if name in changes:
                 value = changes.pop(name)

@@ -159,7 +159,7 @@ class Recurrence:
         """Raise `OptionError` if its jobs can't be where it is, in a namespace of several shards."""
         if self.constraints is not None:
             own = shard_for(self.id, shards)
-            self.constraints.shard(shards, f"recurring job {self.id}", own, "its own id")
+            self.constraints.shard(shards, f"recurring job {self.id}", own, "its own id", fixed=True)
 
     # -- as it is stored --
 

@@ -82,6 +82,7 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
         self.serializer: Serializer = serializer or MsgpackSerializer()
         self.max_payload = max_payload
         self.defaults = JobOptions().merge(**defaults)
+        _refuse_job_id(self.defaults)
         self._definitions: dict[str, Definition[..., Any]] = {}
         self._by_name: dict[str, Definition[..., Any]] = {}
         self._limits: dict[str, Limit] = {}
@@ -214,12 +215,13 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
     def check_limits(self, limits: Sequence[Limit], name: str) -> None:
         """Raise `DefinitionError` if a job is under a limit that another job knows with other numbers."""
         for limit in limits:
-            known = self._limits.setdefault(limit.name, limit)
-            if known.numbers != limit.numbers:
+            if self._limits.get(limit.name, limit).numbers != limit.numbers:
                 raise DefinitionError(
                     f"{name} is under limit {limit.name!r} with other numbers than another job: make one"
                     " Limit, and give that to both"
                 )
+        for limit in limits:
+            self._limits.setdefault(limit.name, limit)
 
     def queues(self) -> list[str]:
         """The queues that its definitions name, sorted."""
@@ -260,13 +262,12 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
             raise DefinitionError(
                 f"{definition.name!r} can't be a job's name: use 1 to 200 characters without spaces"
             )
-        if definition.settings.job_id is not None:
-            raise DefinitionError("job_id is an option of one call: fn.options(job_id=…)")
-        self.check_limits(definition.settings.limits, definition.name)
+        _refuse_job_id(definition.settings)
         for name in (definition.name, *definition.aliases):
             known = self._by_name.get(name)
             if known is not None:
                 raise DefinitionError(f"two jobs are called {name!r}: give one of them another name=")
+        self.check_limits(definition.settings.limits, definition.name)
         if isinstance(self.serializer, MsgpackSerializer):
             for cls in collect_types(definition.fn):
                 self.serializer.register(cls)
@@ -274,6 +275,12 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
             self._by_name[name] = definition
         self._definitions[definition.name] = definition
         return definition
+
+
+def _refuse_job_id(settings: JobOptions) -> None:
+    """Many jobs can't all have one id."""
+    if settings.job_id is not None:
+        raise DefinitionError("job_id is an option of one call: fn.options(job_id=…)")
 
 
 def _check_context(fn: Callable[..., Any], name: str, context: bool) -> None:

@@ -138,10 +138,11 @@ async def outcome(storage: Storage, record: JobRecord, serializer: Serializer) -
         return unpack_result(serializer, record.result)
     history = await storage.history(record.id)
     if record.state is State.CANCELLED:
-        by = next(
-            (entry for entry in reversed(history) if entry.event == "cancelled" and entry.error_type), None
-        )
-        raise JobCancelled(f"job {record.id} was cancelled" + (f": {by.error_message}" if by else ""))
+        by = next((entry for entry in reversed(history) if entry.event in ("cancelled", "expired")), None)
+        why = "" if by is None else by.error_message
+        if by is not None and by.event == "expired":
+            why = "it wasn't started before it expired"
+        raise JobCancelled(f"job {record.id} was cancelled" + (f": {why}" if why else ""))
     last = next((entry for entry in reversed(history) if entry.error_type), None)
     if last is None:
         raise JobFailed(record.id)

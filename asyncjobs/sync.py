@@ -24,6 +24,7 @@ from asyncjobs.storage.audit import Finding, Mending
 from asyncjobs.storage.base import State, Storage
 from asyncjobs.sync_batch import SyncBatch
 from asyncjobs.sync_job import SyncJob
+from asyncjobs.sync_limits import SyncLimits
 from asyncjobs.sync_recurring import SyncRecurringJobs
 
 P = ParamSpec("P")
@@ -110,6 +111,11 @@ class SyncClient:
     def recurring(self) -> SyncRecurringJobs:
         """Recurring jobs: put, look at, pause, trigger and remove them."""
         return SyncRecurringJobs(self, lambda job: SyncJob(self, job))
+
+    @property
+    def limits(self) -> SyncLimits:
+        """Limits: look at them, and change their numbers."""
+        return SyncLimits(self)
 
     def run(self, verb: Coroutine[Any, Any, R]) -> R:
         """Have any coroutine of the client's run on its loop, and wait for it."""

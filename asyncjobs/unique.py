@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,9 +45,10 @@ class Unique:
         check_key(self.key, "a unique key")
         if self.on_conflict not in _ON_CONFLICT:
             raise OptionError(f"on_conflict is {self.on_conflict!r}: give 'return', 'replace' or 'raise'")
-        if isinstance(cast(object, self.until), str) and self.until not in _UNTIL:
-            raise OptionError(f"until is {self.until!r}: give 'finished', 'started' or a duration")
-        if self.until not in _UNTIL and not self.period_ms:
+        if isinstance(cast(object, self.until), str):
+            if self.until not in _UNTIL:
+                raise OptionError(f"until is {self.until!r}: give 'finished', 'started' or a duration")
+        elif not self.period_ms:
             raise OptionError("a unique key can't be held for no time at all: give a longer period")
 
     @property
@@ -67,3 +69,5 @@ def check_key(key: Any, what: str) -> None:
             f"{what} is {key!r}: give a template over the arguments, as in 'welcome:{{user_id}}', or a"
             " function of them"
         )
+    if inspect.iscoroutinefunction(key):
+        raise OptionError(f"{what} is {key!r}: give a plain function, which isn't awaited")

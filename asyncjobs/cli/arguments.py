@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 STATES = (
-    *("enqueued", "scheduled", "awaiting", "processing", "retrying"),
+    *("enqueued", "throttled", "scheduled", "awaiting", "processing", "retrying"),
     *("succeeded", "failed", "cancelled"),
 )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STYLES = {
     "enqueued": "cyan",
+    "throttled": "cyan",
     "scheduled": "blue",
     "awaiting": "blue",
     "open": "yellow",

@@ -19,6 +19,7 @@ from asyncjobs.serialization import Output
 if TYPE_CHECKING:
     from asyncjobs.batch import Batch
     from asyncjobs.job import Job
+    from asyncjobs.limits import LimitInfo, LimitNumbers
     from asyncjobs.monitoring import NamespaceStats, ProcessInfo, QueueInfo, WorkerInfo
     from asyncjobs.storage.base import HistoryEntry, LogLine, Parent
 
@@ -103,6 +104,10 @@ def job_document(job: Job[Any], error: HistoryEntry | None = None) -> Document:
         "batch": job.batch,
         "parents": [parent_document(parent) for parent in job.parents],
         "unmet": job.record.unmet if job.state == "awaiting" else 0,
+        "unique": job.unique,
+        "limits": list(job.limits),
+        "throttled_by": job.throttled_by,
+        "expires_at": iso(job.expires_at),
         "error": None if error is None else error_document(error),
     }
 
@@ -179,6 +184,32 @@ def queue_document(queue: QueueInfo) -> Document:
         "length": queue.length,
         "paused": queue.paused,
         "latency": None if queue.latency is None else queue.latency.total_seconds(),
+    }
+
+
+def limit_document(limit: LimitInfo) -> Document:
+    """One key of a limit."""
+    return {
+        "name": limit.name,
+        "key": limit.key,
+        "concurrency": limit.concurrency,
+        "rate": limit.rate,
+        "per": None if limit.per is None else limit.per.total_seconds(),
+        "running": limit.running,
+        "started": limit.started,
+        "enqueued": limit.enqueued,
+        "throttled": limit.throttled,
+    }
+
+
+def numbers_document(limit: LimitNumbers) -> Document:
+    """A limit's numbers."""
+    return {
+        "name": limit.name,
+        "concurrency": limit.concurrency,
+        "rate": limit.rate,
+        "per": None if limit.per is None else limit.per.total_seconds(),
+        "by_hand": limit.by_hand,
     }
 
 

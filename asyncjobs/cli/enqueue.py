@@ -53,6 +53,11 @@ def seconds_to_wait(text: str) -> timedelta | None:
     help="Higher runs earlier in its queue; 0 if not given.",
 )
 @click.option(
+    "--job-id",
+    metavar="ID",
+    help="An id of your choosing. A job that has it already is not created again.",
+)
+@click.option(
     "--wait",
     is_flag=False,
     flag_value=FOREVER,
@@ -69,6 +74,7 @@ def enqueue(
     when: datetime | None,
     queue: str | None,
     priority: int | None,
+    job_id: str | None,
     wait: str | None,
 ) -> int:
     """Create a job by its name, or the end of its name, and print its id.
@@ -94,7 +100,7 @@ def enqueue(
         return _list(target, registry)
     definition = find(registry, name)
     args, kwargs = job_arguments(texts)
-    options: dict[str, Any] = {"queue": queue, "priority": priority}
+    options: dict[str, Any] = {"queue": queue, "priority": priority, "job_id": job_id}
     options = {option: value for option, value in options.items() if value is not None}
     call: Call[Any] = definition.options(**options).call(*args, **kwargs)
 

@@ -13,7 +13,7 @@ from asyncjobs.cli.exits import FAILED, OK, complain
 if TYPE_CHECKING:
     from asyncjobs.client import Client
 
-CLEARED = ("scheduled", "awaiting", "retrying", "succeeded", "failed", "cancelled")
+CLEARED = ("throttled", "scheduled", "awaiting", "retrying", "succeeded", "failed", "cancelled")
 
 
 @click.command(short_help="Let no job of a queue start any more.")

@@ -56,12 +56,12 @@ def list_jobs(
     app: str | None,
     as_json: bool,
 ) -> None:
-    """List the jobs in a state: enqueued, scheduled, awaiting, processing, retrying, succeeded, failed or
-    cancelled.
+    """List the jobs in a state: enqueued, throttled, scheduled, awaiting, processing, retrying, succeeded,
+    failed or cancelled.
 
     Enqueued ones come in the order in which they will run, scheduled and retrying ones by the time they are
-    due, awaiting ones by how long they wait for other jobs and batches, processing ones by worker, ended ones
-    by when they ended, oldest first.
+    due, throttled ones by how long they wait for their limits, awaiting ones by how long they wait for other
+    jobs and batches, processing ones by worker, ended ones by when they ended, oldest first.
 
     \b
     Examples:
@@ -122,6 +122,7 @@ def _print_jobs(state: str, jobs: list[Job[Any]], errors: Errors, now: datetime)
 
     job_name = Column("JOB", folds=True)
     queue = Column("QUEUE", folds=True)
+    arguments = Column("ARGUMENTS", rest=True)
     rows: list[tuple[str, ...]] = []
     columns: tuple[Column, ...]
 
@@ -136,13 +137,18 @@ def _print_jobs(state: str, jobs: list[Job[Any]], errors: Errors, now: datetime)
         return "-" if when is None else span(now - when, brief=True)
 
     if state == "enqueued":
-        columns = (ID, job_name, queue, Column("WAITING", "right"), Column("ARGUMENTS", rest=True))
+        columns = (ID, job_name, queue, Column("WAITING", "right"), arguments)
         rows = [(job.id, job.name, job.queue, since(job.enqueued_at), call_text(job)) for job in jobs]
+    elif state == "throttled":
+        columns = (ID, job_name, Column("WAITING", "right"), Column("LIMIT", folds=True), arguments)
+        rows = [
+            (job.id, job.name, since(job.enqueued_at), job.throttled_by or "", call_text(job)) for job in jobs
+        ]
     elif state == "scheduled":
-        columns = (ID, job_name, queue, Column("DUE"), Column("ARGUMENTS", rest=True))
+        columns = (ID, job_name, queue, Column("DUE"), arguments)
         rows = [(job.id, job.name, job.queue, ago(job.due_at), call_text(job)) for job in jobs]
     elif state == "awaiting":
-        columns = (ID, job_name, queue, Column("WAITS FOR"), Column("ARGUMENTS", rest=True))
+        columns = (ID, job_name, queue, Column("WAITS FOR"), arguments)
         rows = [
             (job.id, job.name, job.queue, f"{job.record.unmet} of {len(job.parents)}", call_text(job))
             for job in jobs

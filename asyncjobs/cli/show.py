@@ -144,9 +144,17 @@ def _print(everything: _Everything) -> None:
         line(title, value)
     if job.state == "awaiting":
         line("waits for", f"{job.record.unmet} of {len(job.parents)}")
+    if job.unique is not None:
+        line("unique key", job.unique)
+    for title, value in zip(["limits", *[""] * len(job.limits)], job.limits, strict=False):
+        line(title, value)
+    if job.throttled_by is not None:
+        line("waits for", f"limit {job.throttled_by}")
     time("created", job.created_at)
     time("due", job.due_at)
     time("enqueued", job.enqueued_at)
+    if not job.attempt or not job.state.is_final:
+        time("expires", job.expires_at)
     time("started", job.started_at)
     time("ended", job.finished_at)
     if job.started_at is not None:

@@ -81,7 +81,8 @@ class LimitStorage(Protocol):
     async def set_limit(self, name: str, numbers: Numbers | None) -> None:
         """Set a limit's numbers by hand, for all its keys; None: back to those of the next job's maker.
 
-        Jobs that may run now are let go; of those that run too many, none is stopped.
+        Jobs that may run now are let go; of those that run too many, none is stopped. Numbers of another kind
+        than those of the jobs' makers (so many at once, so many within a span) are undone by the next job.
         """
         ...
 

@@ -16,7 +16,7 @@ from tests.servers import Server
 
 COMMANDS = [
     *("worker", "demo", "enqueue", "list", "show", "stats", "batches", "requeue", "cancel", "delete"),
-    *("pause", "resume", "purge", "recurring", "workers", "check"),
+    *("pause", "resume", "purge", "recurring", "limits", "workers", "check"),
 ]
 
 
@@ -30,17 +30,22 @@ def test_help_lists_the_commands_and_exit_codes(asyncjobs: Asyncjobs) -> None:
     assert asyncjobs().out == told.out
 
 
-SINGLE = [command for command in COMMANDS if command != "recurring"]
-RECURRING = ("list", "show", "put", "trigger", "pause", "resume", "remove")
+GROUPS = {
+    "recurring": ("list", "show", "put", "trigger", "pause", "resume", "remove"),
+    "limits": ("list", "numbers", "set", "reset"),
+}
+SINGLE = [command for command in COMMANDS if command not in GROUPS]
+IN_GROUPS = [f"{group} {command}" for group, commands in GROUPS.items() for command in commands]
 
 
-def test_the_commands_for_recurring_jobs_are_a_group(asyncjobs: Asyncjobs) -> None:
-    told = asyncjobs("recurring", "--help")
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_commands_of_a_group_are_listed(asyncjobs: Asyncjobs, group: str) -> None:
+    told = asyncjobs(group, "--help")
     listed = told.out.partition("Commands:\n")[2]
-    assert {line.split()[0] for line in listed.splitlines()} == {*RECURRING}
+    assert {line.split()[0] for line in listed.splitlines()} == {*GROUPS[group]}
 
 
-@pytest.mark.parametrize("command", [*SINGLE, *(f"recurring {command}" for command in RECURRING)])
+@pytest.mark.parametrize("command", [*SINGLE, *IN_GROUPS])
 def test_every_command_has_examples_and_says_where_redis_is(asyncjobs: Asyncjobs, command: str) -> None:
     told = asyncjobs(*command.split(), "--help")
     assert "Examples:\n" in told.out

@@ -17,11 +17,13 @@ from tests.waiting import eventually_sync
 JOB_KEYS = [
     *("id", "name", "queue", "priority", "state", "args", "kwargs", "unreadable", "attempt", "failures"),
     *("recoveries", "worker", "created_at", "enqueued_at", "due_at", "started_at", "finished_at"),
-    *("cancel_requested", "progress", "progress_message", "batch", "parents", "unmet", "error"),
+    *("cancel_requested", "progress", "progress_message", "batch", "parents", "unmet", "unique", "limits"),
+    *("throttled_by", "expires_at", "error"),
 ]
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 STATES = [
-    *("enqueued", "scheduled", "awaiting", "processing", "retrying", "succeeded", "failed", "cancelled"),
+    *("enqueued", "throttled", "scheduled", "awaiting", "processing", "retrying"),
+    *("succeeded", "failed", "cancelled"),
 ]
 
 
@@ -36,7 +38,8 @@ def all_states(asyncjobs: Asyncjobs, worker: Running, redis_url: str) -> dict[st
         "succeeded": _enqueue(asyncjobs, "send_email", "ada@example.com"),
         "failed": _enqueue(asyncjobs, "fail", "it"),
         "retrying": _enqueue(asyncjobs, "fail_slowly", "it"),
-        "processing": _enqueue(asyncjobs, "report", "3600"),
+        "processing": _enqueue(asyncjobs, "lone_report", "3600"),
+        "throttled": _enqueue(asyncjobs, "lone_report", "3600"),
         "enqueued": _enqueue(asyncjobs, "add", "1", "b=2", "--queue", "unserved"),
         "scheduled": _enqueue(asyncjobs, "add", "1", "2", "--in", "1h"),
         "cancelled": _enqueue(asyncjobs, "add", "1", "2", "--queue", "unserved"),
@@ -69,6 +72,7 @@ def test_every_state_has_its_list(asyncjobs: Asyncjobs, all_states: dict[str, st
 
 def test_what_the_lists_tell(asyncjobs: Asyncjobs, all_states: dict[str, str]) -> None:
     assert "1, b=2" in asyncjobs("list", "enqueued").out
+    assert re.search(r"\d+ m?s +mutex:report:36", asyncjobs("list", "throttled").out)
     assert re.search(r"in (1 h|\d+ min)", asyncjobs("list", "scheduled").out)
     assert "25% a quarter" in asyncjobs("list", "processing").out
     assert "1×  LookupError: not" in asyncjobs("list", "retrying").out

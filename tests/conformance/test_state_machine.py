@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.conformance.linked_machine import LinkedMachine
+from tests.conformance.controlled_machine import ControlledMachine
 
 
 @pytest.mark.timeout(3_600)  # a failure is made small before it is shown, which takes its time
 @pytest.mark.parametrize(("shards", "examples"), [(1, 60), (3, 30)])
 def test_memory_and_redis_are_alike(redis_url: str, shards: int, examples: int) -> None:
-    class Machine(LinkedMachine):
+    class Machine(ControlledMachine):
         url = redis_url
         shard_count = shards
 

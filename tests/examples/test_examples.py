@@ -87,6 +87,19 @@ def test_middleware_and_lifespan_around_orders(url: str | None) -> None:
     ]
 
 
+def test_the_limits_are_kept(url: str | None) -> None:
+    done = _run("limits.py", url)
+
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "calls of the big tenant that still wait: True\n"
+        "calls at once: 2 of the big tenant, 2 of the small one\n"
+        "booked: 100\n"
+        "saved: Dear Ada; replaced: 2\n",
+        "",
+    )
+
+
 def test_the_recurring_jobs_run_again_and_again(url: str | None) -> None:
     done = _run("recurring.py", url)
 

@@ -44,7 +44,7 @@ LAYERS = (
     ),
     ("batch", "batch_builder"),
     ("client",),
-    ("sync", "sync_batch", "sync_job", "sync_recurring"),
+    ("sync", "sync_batch", "sync_job", "sync_limits", "sync_recurring"),
     ("worker",),
     ("", "testing"),
     ("target",),

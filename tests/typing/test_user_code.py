@@ -14,7 +14,8 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-SAMPLES = ("good.py", "bad.py")
+SAMPLES = ("good.py", "good_limits.py", "bad.py", "bad_limits.py")
+GOOD, BAD = (tuple(sample for sample in SAMPLES if sample.startswith(kind)) for kind in ("good", "bad"))
 CHECKERS = ("mypy", "pyright")
 MYPY_LINE = re.compile(r"(?P<file>[^:]+):(?P<line>\d+): error: (?P<message>.*)")
 
@@ -23,7 +24,7 @@ Found = dict[str, dict[int, list[str]]]
 
 @cache
 def check(checker: str) -> Found:
-    """The errors of both samples: file → line → messages."""
+    """The errors of all samples: file → line → messages."""
     found: Found = {sample: defaultdict(list) for sample in SAMPLES}
     paths = [str(HERE / sample) for sample in SAMPLES]
     if checker == "mypy":
@@ -69,17 +70,19 @@ def told(errors: dict[int, list[str]]) -> str:
     return "\n".join(f"line {line}: {'; '.join(messages)}" for line, messages in sorted(errors.items()))
 
 
+@pytest.mark.parametrize("sample", GOOD)
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_code_that_is_right_passes(checker: str) -> None:
-    errors = check(checker)["good.py"]
+def test_code_that_is_right_passes(checker: str, sample: str) -> None:
+    errors = check(checker)[sample]
     assert not errors, told(errors)
 
 
+@pytest.mark.parametrize("sample", BAD)
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_each_mistake_is_found_and_nothing_else(checker: str) -> None:
-    lines = (HERE / "bad.py").read_text().splitlines()
+def test_each_mistake_is_found_and_nothing_else(checker: str, sample: str) -> None:
+    lines = (HERE / sample).read_text().splitlines()
     marked = {number for number, line in enumerate(lines, 1) if line.endswith("# error")}
-    errors = check(checker)["bad.py"]
+    errors = check(checker)[sample]
     missed = "\n".join(
         f"line {number}: {lines[number - 1].strip()}" for number in sorted(marked - set(errors))
     )

@@ -185,6 +185,8 @@ def create_linked(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> C
         if holder:
             replace(shard, shard.jobs.get(holder), new.id)
         shard.unique.claim(new.id, new.unique)
+    for use in new.limits:
+        shard.limits.declare(use)
     if batch is not None:
         join(shard, batch, new.id)
     if new.parents:

@@ -100,10 +100,16 @@ class Limits:
     # -- a job's way --
 
     def declare(self, use: LimitUse) -> None:
-        """The last one's numbers who made a job count, unless they were set by hand."""
+        """The last one's numbers who made a job count, unless they were set by hand, for one of that kind."""
         known = self.numbers.get(use.name)
-        if known is not None and (known[1] or known[0] == use.numbers):
-            return
+        if known is not None:
+            numbers, by_hand = known
+            if (
+                (numbers == use.numbers)
+                if not by_hand
+                else (bool(numbers.per_ms) == bool(use.numbers.per_ms))
+            ):
+                return
         self.numbers[use.name] = use.numbers, False
         if known is not None:
             self.renumbered.append(use.name)
@@ -111,7 +117,6 @@ class Limits:
     def full_for(self, job: Job) -> Limit | None:
         """The first of a job's limits that doesn't let it into its queue; None: all do."""
         for use in job.limits:
-            self.declare(use)
             limit = self.get(use.id, use)
             if self.room(limit, job.queue, use) <= 0 or limit.waiting.get(job.queue):
                 return limit

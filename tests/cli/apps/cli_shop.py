@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from asyncjobs import JobContext, Registry, Retry
+from asyncjobs import JobContext, Limit, Registry, Retry, Unique
 
 registry = Registry()
 
@@ -46,6 +46,28 @@ async def report(context: JobContext, seconds: float) -> str:
     context.log("began", seconds)
     await asyncio.sleep(seconds)
     return "done"
+
+
+@registry.job(context=True, mutex="report:{seconds}")
+async def lone_report(context: JobContext, seconds: float) -> str:
+    return await report(context, seconds)
+
+
+@registry.job(limits=[Limit("smtp", rate=1, per=3600, key="{to}")], unique="welcome:{to}", expires=600)
+async def welcome(to: str) -> str:
+    return f"Welcome, {to}"
+
+
+@registry.job(expires=0.01)
+async def brief(to: str) -> None: ...
+
+
+@registry.job(unique=Unique("digest:{to}", on_conflict="replace"))
+async def digest(to: str) -> None: ...
+
+
+@registry.job(unique=Unique("bill:{customer}", on_conflict="raise"))
+async def bill(customer: int) -> None: ...
 
 
 @registry.job(context=True)

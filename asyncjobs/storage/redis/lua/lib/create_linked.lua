@@ -44,6 +44,9 @@ local function create_ready(id, queue, priority, flags, expires, unique, holder,
   if unique then
     claim_unique(id, unique)
   end
+  if limits then
+    declare_limits(limits)
+  end
   if limits and not admit(id, queue, priority, limits, now) then
     know(queue)
     return Created.CREATED
@@ -121,6 +124,9 @@ local function create_linked(id, queue, priority, delay, due, how, first, last, 
   end
   if unique then
     claim_unique(id, unique)
+  end
+  if limits then
+    declare_limits(limits)
   end
   know(queue)
   if priority ~= '0' then

@@ -1,4 +1,4 @@
--- uses_of(limits), entry_of(id, use), touch(entry), declare(use), room(entry, queue), save_limits(): what is counted of
+-- uses_of(limits), entry_of(id, use), touch(entry), declare_limits(limits), room(entry, queue), save_limits(): what is counted of
 -- limits (see `LimitStorage`). What a script changes is kept in `ledger` and written once, by save_limits. Needs `put_off`.
 -- O(1) each, once a script for each limit; O(starts that have left its window) for a rate.
 local ledger = {
@@ -106,11 +106,13 @@ local function forget_starts(entry)
   end
 end
 
--- The numbers of the last one who made a job count, unless they were set by hand.
+-- The numbers of the last one who made a job count, unless they were set by hand, for a limit of the same kind.
 local function declare(use)
   local name = use.name
   local numbers = numbers_of(name)
-  if numbers and (numbers.by_hand or (numbers.most == use.most and numbers.per == use.per)) then
+  if numbers and numbers.by_hand and (numbers.per > 0) == (use.per > 0) then
+    return
+  elseif numbers and not numbers.by_hand and numbers.most == use.most and numbers.per == use.per then
     return
   end
   redis.call('HSET', K.limits, name, string.format('%.0f %.0f', use.most, use.per))
@@ -124,6 +126,12 @@ local function declare(use)
   end
   if numbers then
     put_off('n' .. name)
+  end
+end
+
+local function declare_limits(limits)
+  for _, use in ipairs(uses_of(limits)) do
+    declare(use)
   end
 end
 

@@ -16,7 +16,6 @@ end
 local function admit(id, queue, priority, limits, at)
   local uses = uses_of(limits)
   for _, use in ipairs(uses) do
-    declare(use)
     local entry = entry_of(use.id, use)
     if room(entry, queue) <= 0 or (entry.waiting[queue] or 0) > 0 then
       park(id, entry, queue, score_of(tonumber(priority) or 0, at))
