@@ -26,6 +26,7 @@ def snapshot(shard: Shard, shards: int) -> Snapshot:
             job.id in shard.edges,
             job.cancel_requested,
             job.queue if job.is_ghost else "",
+            (job.enqueued_ms, job.started_ms),
         )
     found.lists = {state: set(ids) for state, ids in shard.lists.items()}
     for name, queue in shard.queues.items():

@@ -118,7 +118,8 @@ async def _expiry(part: Shard, finding: Finding, apply: str) -> str:
 
 
 async def _job(part: Shard, finding: Finding, apply: str) -> str:
-    return _text(await part.run(scripts.MEND_JOB, part.now(), apply, finding.id))
+    stamp = " ".join(map(str, finding.numbers))
+    return _text(await part.run(scripts.MEND_JOB, part.now(), apply, finding.id, stamp))
 
 
 async def _id(part: Shard, finding: Finding, apply: str) -> str:
