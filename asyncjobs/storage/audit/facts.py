@@ -86,6 +86,8 @@ class JobFacts:
     cancel_requested: bool = False
     ghost_in: str = ""
     """The queue that is said to have its id though it isn't enqueued there."""
+    stamp: tuple[int, ...] = ()
+    """Changes whenever it is put into a queue or taken out of one."""
     expires: bool = False
     """Whether it is said to have a retention of its own."""
     limits: tuple[LimitUse, ...] = ()

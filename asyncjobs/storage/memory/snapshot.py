@@ -26,6 +26,7 @@ def snapshot(shard: Shard, shards: int) -> Snapshot:
             job.id in shard.edges,
             job.cancel_requested,
             job.queue if job.is_ghost else "",
+            (job.enqueued_ms, job.started_ms),
             limits=tuple(job.limits),
             throttled_by=job.throttled_by,
             unique=job.unique,

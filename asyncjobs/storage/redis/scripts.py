@@ -187,7 +187,7 @@ GET_LOCK = Script("get_lock", "now", "name")
 # Checking and repairing.
 SURVEY = Script("survey", "rest")
 COUNT_MEMBERS = Script("count_members", "id", "offset", "limit")
-MEND_JOB = Script("mend_job", "now", "apply", "id")
+MEND_JOB = Script("mend_job", "now", "apply", "id", "stamp")
 MEND_PLACE = Script("mend_place", "apply", "queue", "id")
 MEND_QUEUE = Script("mend_queue", "apply", "queue", "said", "found", "marker")
 MEND_WORKER = Script("mend_worker", "now", "apply", "worker")

@@ -1,7 +1,8 @@
 -- mend_job: a job is where its state says, and nowhere else; one whose state can't be read has failed.
--- KEYS: t. ARGV: now, apply ("" = only say what would be done), id.
+-- KEYS: t. ARGV: now, apply ("" = only say what would be done), id, stamp (when it was enqueued and began, where its id is
+-- known to have been missing from its queue at a later time; else "").
 -- Reply: what is done, "" if nothing is wrong; after a "!", why nothing can be done. O(log n + what follows, bounded);
--- O(ids in its queue) for one that is enqueued, or is said to be left in a queue.
+-- O(ids in its queue) for one that is enqueued and has no stamp, or is said to be left in a queue.
 -- @include now
 -- @include repairs
 -- @include note_repair
@@ -13,7 +14,7 @@ local id = A.id
 local job = K.job(id)
 local row = redis.pcall('HMGET', job, F.state, F.queue, F.priority, F.worker, F.exchange, F.attempt, F.recoveries,
   F.cancel_requested, F.batch, F.continued, F.expires, F.ghost_in, F.linked, F.takes_outputs, F.limits, F.throttled_by,
-  F.unique, F.deadline, F.enqueued)
+  F.unique, F.deadline, F.enqueued, F.created, F.started)
 if row.err then
   return ''
 end
@@ -25,6 +26,10 @@ local lists = {
   { S.failed, K.failed, 'failed' }, { S.cancelled, K.cancelled, 'cancelled' },
 }
 local is_final = state == S.succeeded or state == S.failed or state == S.cancelled
+
+local function number_of(value)
+  return value and string.find(value, '^%-?%d+$') and value or '0'
+end
 
 local function recover()
   redis.call('SREM', K.held(row[4] or ''), id)
@@ -47,7 +52,13 @@ local function mend_enqueued()
       fail_job(id, 'its record names no queue', true)
     end)
   end
-  local suspects, prior, plain = times_in(queue, id)
+  local suspects, prior, plain = 0, 0, 0
+  if A.stamp == '' then
+    suspects, prior, plain = times_in(queue, id)
+  elseif A.stamp ~= number_of(row[19] or row[20]) .. ' ' .. number_of(row[21]) then
+    -- It has been taken or put there since.
+    return
+  end
   if not suspects then
     why_not = 'a key of queue ' .. queue .. ' holds something else'
   elseif suspects + prior + plain == 0 then
@@ -59,6 +70,7 @@ local function mend_enqueued()
         placed = place(id, queue, row[3], now)
       end
       if placed then
+        redis.call('HSET', job, F.enqueued, now)
         follow.queues[queue] = true
       else
         fail_job(id, 'its record names no queue that takes it', true)
