@@ -129,7 +129,7 @@ def test_without_a_name_it_lists_the_jobs(asyncjobs: Asyncjobs) -> None:
         (("add", "a=1", "2"), "put it before a="),
         (("add", "a=1", "a=2"), "a= is given twice"),
         (("sned_email", "x"), "Did you mean cli_shop.send_email?"),
-        (("zzzz",), "There are: cli_shop.add, cli_shop.echo"),
+        (("zzzz",), "There are: cli_shop.add, cli_shop.bill"),
         (("add", "-2", "3"), "No such option"),
         (("add", "1", "2", "--in", "soon"), "is no duration: write 90 (seconds), 500ms, 5m, 1h30m or 2d"),
         (("add", "1", "2", "--in", "5m 3"), "is no duration"),
