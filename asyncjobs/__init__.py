@@ -5,6 +5,8 @@ from asyncjobs.batch_builder import BatchBuilder
 from asyncjobs.client import Client
 from asyncjobs.context import JobContext, current_context
 from asyncjobs.job import Call, Job
+from asyncjobs.locks import Lock
+from asyncjobs.monitoring import LockInfo
 from asyncjobs.options import Exponential, Retention, Retry
 from asyncjobs.processes import ProcessContext
 from asyncjobs.recurring import RecurringJob
@@ -15,6 +17,7 @@ from asyncjobs.storage.base import BatchState, State
 from asyncjobs.sync import SyncClient
 from asyncjobs.sync_batch import SyncBatch
 from asyncjobs.sync_job import SyncJob
+from asyncjobs.sync_lock import SyncLock
 from asyncjobs.worker import Worker
 
 __all__ = [
@@ -29,6 +32,8 @@ __all__ = [
     "Exponential",
     "Job",
     "JobContext",
+    "Lock",
+    "LockInfo",
     "ProcessContext",
     "RecurringJob",
     "Registry",
@@ -38,6 +43,7 @@ __all__ = [
     "SyncBatch",
     "SyncClient",
     "SyncJob",
+    "SyncLock",
     "Worker",
     "current_context",
 ]

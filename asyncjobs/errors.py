@@ -25,6 +25,8 @@
     ├── ParentGone                  a job or batch to be continued isn't there (any more)
     ├── BatchNotFound               no batch of that id (any more)
     ├── BatchClosed                 the batch is cancelled: nothing can be added to it
+    ├── LockNotAcquired             a lock that wasn't free in time (also a TimeoutError)
+    ├── LockLost                    a lock that can't be relied on any more
     ├── NotInJob                    `current_context()` outside a job
     ├── AppImportError              `module:object` on the command line can't be imported
     └── EmbeddedServerError         the packaged Valkey can't be started
@@ -49,6 +51,8 @@ __all__ = [
     "JobNotFound",
     "JobStateError",
     "JobTimeout",
+    "LockLost",
+    "LockNotAcquired",
     "NotInJob",
     "NotReplicated",
     "OptionError",
@@ -194,6 +198,17 @@ class BatchNotFound(AsyncjobsError, LookupError):
 
 class BatchClosed(AsyncjobsError):
     """The batch is cancelled: nothing can be added to it. Nothing was created."""
+
+
+class LockNotAcquired(AsyncjobsError, TimeoutError):
+    """A lock wasn't free in the time that its `wait` allows, or too few of a `Redlock`'s servers answered."""
+
+
+class LockLost(AsyncjobsError):
+    """A lock can't be relied on any more: it wasn't renewed in time, or was released by hand.
+
+    Another may hold it. What was done under it and can't be done twice has to be looked at.
+    """
 
 
 class NotInJob(AsyncjobsError, RuntimeError):

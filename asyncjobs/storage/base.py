@@ -305,7 +305,7 @@ class Storage(BatchStorage, RecurringStorage, LockStorage, AuditStorage, Protoco
         ...
 
     async def receive(self, shard: int, inbox: str, timeout: float) -> list[str]:
-        """Wait up to `timeout` seconds for ends of watched jobs on a shard; their ids, or an empty list."""
+        """Wait up to `timeout` seconds for ends of watched jobs on a shard; ids of some, or an empty list."""
         ...
 
     # -- running jobs --

@@ -175,9 +175,10 @@ RECURRING_GET = Script("recurring_get", "now", "id")
 RECURRING_LIST = Script("recurring_list", "now", "offset", "limit")
 
 ACQUIRE_LOCK = Script("acquire_lock", "now", "name", "token", "ttl", "inbox")
-RENEW_LOCK = Script("renew_lock", "now", "name", "token", "ttl")
+RENEW_LOCK = Script("renew_lock", "now", "name", "token", "ttl", "floor")
 RELEASE_LOCK = Script("release_lock", "now", "name", "token", "inbox")
 GET_LOCK = Script("get_lock", "now", "name")
+LOCKS = Script("locks", "now", "offset", "limit")
 
 
 @cache
