@@ -213,10 +213,19 @@ class Lock:
             except StorageError as error:
                 logger.warning("lock %s can't be released: %s; its time runs out", self.name, error)
 
-        releasing = self._tasks.start(let_go(), f"release {self.name}", release=True)
-        if wait:
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([releasing], timeout=RELEASE_PATIENCE)
+        released = False
+        try:
+            if wait:
+                with anyio.CancelScope(shield=True):
+                    async with asyncio.timeout(RELEASE_PATIENCE):
+                        await let_go()
+                released = True
+        except TimeoutError:
+            pass
+        finally:
+            if not released:
+                # Whoever can't wait doesn't have to; and it may be sent twice.
+                self._tasks.start(let_go(), f"release {self.name}", release=True)
 
 
 def check_lock_name(name: str) -> str:

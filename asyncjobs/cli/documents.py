@@ -19,7 +19,7 @@ from asyncjobs.serialization import Output
 if TYPE_CHECKING:
     from asyncjobs.batch import Batch
     from asyncjobs.job import Job
-    from asyncjobs.monitoring import NamespaceStats, ProcessInfo, QueueInfo, WorkerInfo
+    from asyncjobs.monitoring import LockInfo, NamespaceStats, ProcessInfo, QueueInfo, WorkerInfo
     from asyncjobs.storage.base import HistoryEntry, LogLine, Parent
 
 Document = dict[str, Any]
@@ -219,4 +219,15 @@ def process_document(process: ProcessInfo) -> Document:
         "since": iso(process.since),
         "restarts": process.restarts,
         "last_error": plain(process.last_error) or None,
+    }
+
+
+def lock_document(lock: LockInfo) -> Document:
+    """A lock that is held."""
+    return {
+        "name": lock.name,
+        "holder": lock.holder,
+        "token": lock.token,
+        "until": iso(lock.until),
+        "waiting": lock.waiting,
     }

@@ -15,6 +15,7 @@ from asyncjobs.cli import (
     control,
     demo,
     enqueue,
+    locks,
     queues,
     reading,
     recurring,
@@ -90,6 +91,7 @@ for _command in (
     queues.resume,
     queues.purge,
     recurring.recurring,
+    locks.locks,
     workers.workers,
     check.check,
 ):

@@ -16,7 +16,7 @@ from tests.servers import Server
 
 COMMANDS = [
     *("worker", "demo", "enqueue", "list", "show", "stats", "batches", "requeue", "cancel", "delete"),
-    *("pause", "resume", "purge", "recurring", "workers", "check"),
+    *("pause", "resume", "purge", "recurring", "locks", "workers", "check"),
 ]
 
 
@@ -40,7 +40,9 @@ def test_the_commands_for_recurring_jobs_are_a_group(asyncjobs: Asyncjobs) -> No
     assert {line.split()[0] for line in listed.splitlines()} == {*RECURRING}
 
 
-@pytest.mark.parametrize("command", [*SINGLE, *(f"recurring {command}" for command in RECURRING)])
+@pytest.mark.parametrize(
+    "command", [*SINGLE, *(f"recurring {command}" for command in RECURRING), "locks release"]
+)
 def test_every_command_has_examples_and_says_where_redis_is(asyncjobs: Asyncjobs, command: str) -> None:
     told = asyncjobs(*command.split(), "--help")
     assert "Examples:\n" in told.out
