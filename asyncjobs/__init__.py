@@ -10,6 +10,7 @@ from asyncjobs.monitoring import LockInfo
 from asyncjobs.options import Exponential, Retention, Retry
 from asyncjobs.processes import ProcessContext
 from asyncjobs.recurring import RecurringJob
+from asyncjobs.redlock import Redlock
 from asyncjobs.registry import Registry
 from asyncjobs.schedules import Cron, Every
 from asyncjobs.serialization import PREVIOUS
@@ -36,6 +37,7 @@ __all__ = [
     "LockInfo",
     "ProcessContext",
     "RecurringJob",
+    "Redlock",
     "Registry",
     "Retention",
     "Retry",
