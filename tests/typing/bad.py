@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from asyncjobs import Client, Job, JobContext, ProcessContext, Registry, Retry, SyncClient
+from asyncjobs import Client, Job, JobContext, ProcessContext, Redlock, Registry, Retry, SyncClient
 
 registry = Registry()
 unknown_option = Registry(queues="default")  # error
@@ -261,3 +261,17 @@ async def plain(context: JobContext) -> None:
     context.progress("half")  # error
     context.attempt = 2  # error
     print(number, text)
+
+
+async def locks(client: Client, sync: SyncClient) -> None:
+    client.lock()  # error
+    client.lock(5)  # error
+    client.lock("ledger", 30)  # error
+    client.lock("ledger", ttl="30")  # error
+    client.lock("ledger", timeout=5)  # error
+    with client.lock("ledger"):  # error
+        pass
+    async with sync.lock("ledger"):  # error
+        pass
+    Redlock(client)  # error
+    Redlock(["redis://localhost"])  # error
