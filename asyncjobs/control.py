@@ -12,7 +12,7 @@ from asyncjobs.errors import JobNotFound, JobStateError, OptionError, UnknownJob
 from asyncjobs.ids import new_id
 from asyncjobs.job import Job
 from asyncjobs.middleware import EnqueueMiddleware, all_checked
-from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
+from asyncjobs.monitoring import LockInfo, NamespaceStats, QueueInfo, WorkerInfo
 from asyncjobs.options import check_queue_name, to_ms
 from asyncjobs.registry import Registry
 from asyncjobs.results import ResultWaiter, outcome
@@ -184,6 +184,32 @@ class Control:
     async def workers(self) -> list[WorkerInfo]:
         """All workers whose lease hasn't been taken back, by id."""
         return [WorkerInfo.of(record) for record in await self.storage.workers()]
+
+    async def locks(self, *, offset: int = 0, limit: int = 50) -> list[LockInfo]:
+        """A page of the locks that are held now, those that run out first before the others.
+
+        Those of background processes with `scope="cluster"` are among them.
+        """
+        return [LockInfo.of(record) for record in await self.storage.locks(offset=offset, limit=limit)]
+
+    async def get_lock(self, name: str, /) -> LockInfo | None:
+        """Who holds a lock; None if nobody does."""
+        record = await self.storage.get_lock(name)
+        return None if record is None else LockInfo.of(record)
+
+    async def break_lock(self, name: str, /, *, holder: str | None = None) -> bool:
+        """Take a lock away from whoever holds it, and let the next one have it. False if it wasn't held.
+
+        Its holder learns of it with its next renewal, within a quarter of its `ttl`, and goes on until then:
+        so this is for a holder that is known to be dead or stuck. With a `holder` (as in `LockInfo`), only if
+        that still has it.
+        """
+        record = await self.storage.get_lock(name)
+        if record is None or (holder is not None and record.holder != holder):
+            return False
+        # By its token, so that this can be sent twice, and takes it from nobody who got it meanwhile.
+        await self.storage.release_lock(name, record.holder)
+        return True
 
     async def stats(self) -> NamespaceStats:
         """Counts by state, totals, queues."""

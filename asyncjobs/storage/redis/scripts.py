@@ -180,9 +180,10 @@ LIMIT_SETTINGS = Script("limit_settings")
 LIMITS = Script("limits", "now", "offset", "limit")
 
 ACQUIRE_LOCK = Script("acquire_lock", "now", "name", "token", "ttl", "inbox")
-RENEW_LOCK = Script("renew_lock", "now", "name", "token", "ttl")
+RENEW_LOCK = Script("renew_lock", "now", "name", "token", "ttl", "floor")
 RELEASE_LOCK = Script("release_lock", "now", "name", "token", "inbox")
 GET_LOCK = Script("get_lock", "now", "name")
+LOCKS = Script("locks", "now", "offset", "limit")
 
 # Checking and repairing.
 SURVEY = Script("survey", "rest")

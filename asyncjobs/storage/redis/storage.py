@@ -234,11 +234,12 @@ class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLimits, Re
         """See `Storage.receive`."""
         part = self._shards[shard]
         key = part.keys.inbox(inbox)
-        first = await part.persist(("BLPOP", key, max(timeout, SHORTEST_WAIT)), wait=timeout)
-        if first is None:
-            return []
-        further: list[bytes] = await part.persist(("LPOP", key, 1000)) or []
-        return [job.decode() for job in (first[1], *further)]
+        # In this order, so that what is waited for is told without another round trip.
+        there: list[bytes] = await part.persist(("LPOP", key, 1000)) or []
+        if not there and timeout > 0:
+            first = await part.persist(("BLPOP", key, max(timeout, SHORTEST_WAIT)), wait=timeout)
+            there = [] if first is None else [first[1]]
+        return [job.decode() for job in there]
 
     # -- running jobs --
 
