@@ -8,10 +8,13 @@ from asyncjobs.drafts import EnqueueContext, JobDraft
 from asyncjobs.job import Call, Job
 from asyncjobs.limit import Limit
 from asyncjobs.limits import LimitInfo, LimitNumbers
+from asyncjobs.locks import Lock
 from asyncjobs.middleware import CallNext
+from asyncjobs.monitoring import LockInfo
 from asyncjobs.options import Exponential, Retention, Retry
 from asyncjobs.processes import ProcessContext
 from asyncjobs.recurring import RecurringJob
+from asyncjobs.redlock import Redlock
 from asyncjobs.registry import Registry
 from asyncjobs.schedules import Cron, Every
 from asyncjobs.serialization import PREVIOUS
@@ -19,6 +22,7 @@ from asyncjobs.storage.base import BatchState, State
 from asyncjobs.sync import SyncClient
 from asyncjobs.sync_batch import SyncBatch
 from asyncjobs.sync_job import SyncJob
+from asyncjobs.sync_lock import SyncLock
 from asyncjobs.unique import Unique
 from asyncjobs.worker import Worker
 
@@ -40,8 +44,11 @@ __all__ = [
     "Limit",
     "LimitInfo",
     "LimitNumbers",
+    "Lock",
+    "LockInfo",
     "ProcessContext",
     "RecurringJob",
+    "Redlock",
     "Registry",
     "Retention",
     "Retry",
@@ -49,6 +56,7 @@ __all__ = [
     "SyncBatch",
     "SyncClient",
     "SyncJob",
+    "SyncLock",
     "Unique",
     "Worker",
     "current_context",

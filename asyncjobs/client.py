@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
@@ -28,6 +28,9 @@ from asyncjobs.drafts import drafts_of, send_drafts
 from asyncjobs.ids import shard_of
 from asyncjobs.job import Call, Job
 from asyncjobs.limits import Limits
+from asyncjobs.lock_hold import LockHold
+from asyncjobs.lock_inbox import LockInbox
+from asyncjobs.locks import Lock, LockTasks, check_lock_name, check_lock_times
 from asyncjobs.middleware import EnqueueMiddleware
 from asyncjobs.options import epoch_ms, to_ms
 from asyncjobs.recurring import RecurringJobs
@@ -89,6 +92,9 @@ class Client(Control):
         """Recurring jobs: put, look at, pause, trigger and remove them."""
         self.limits = Limits(self)
         """Limits: look at them, and change their numbers."""
+        self.lock_inbox = LockInbox(self.storage)
+        """Where those that wait for locks are told; for extensions."""
+        self._lock_tasks = LockTasks()
         self._next_shard = 0
         self._users = 0
 
@@ -120,6 +126,8 @@ class Client(Control):
         self._users -= 1
         if self._users <= 0:
             self._users = 0
+            await self._lock_tasks.close()
+            await self.lock_inbox.close()
             await self.waiter.close()
             await self.storage.close()
 
@@ -278,6 +286,30 @@ class Client(Control):
         """A page of the open batches, newest first, and then of the finished ones, latest first."""
         found = await self.storage.batches(offset=offset, limit=limit)
         return [Batch(self, record.id, record) for record in found]
+
+    # -- locks --
+
+    def lock(
+        self, name: str, /, *, ttl: timedelta | float = 30.0, wait: timedelta | float | None = None
+    ) -> Lock:
+        """A lock for a part of your code: `async with client.lock("ledger", wait=10) as lock: lock.token`.
+
+        * `name`: one at a time of all that ask for it in this namespace, inside jobs and outside.
+        * `ttl`: how long it stays taken when its holder dies, a `timedelta` or seconds (default 30; from 1 s
+          to a day). While the block runs it is renewed. Choose it well above the longest time for which your
+          event loop may be blocked.
+        * `wait`: how long to wait for it; None (default): for ever; 0: not at all.
+
+        The block raises `LockNotAcquired` if it isn't free in time, and `LockLost` if it is lost meanwhile:
+        then the block is cancelled, before another can have it. Raises `OptionError`.
+        """
+        check_lock_name(name)
+        ttl_ms, seconds = check_lock_times(ttl, wait)
+
+        def make(lost: Callable[[], None]) -> LockHold:
+            return LockHold(self.storage, self.lock_inbox, name, ttl_ms, lost, waits=seconds != 0)
+
+        return Lock(name, seconds, make, self._lock_tasks)
 
     # -- inside --
 

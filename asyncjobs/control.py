@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
+from asyncjobs import checking
 from asyncjobs.definition import Definition
 from asyncjobs.errors import JobNotFound, JobStateError, OptionError, UnknownJob, WrongDefinition
 from asyncjobs.ids import new_id
 from asyncjobs.job import Job
 from asyncjobs.middleware import EnqueueMiddleware, all_checked
-from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
+from asyncjobs.monitoring import LockInfo, NamespaceStats, QueueInfo, WorkerInfo
 from asyncjobs.options import check_queue_name, to_ms
 from asyncjobs.registry import Registry
 from asyncjobs.results import ResultWaiter, outcome
 from asyncjobs.serialization import Serializer, unpack_call
-from asyncjobs.storage.audit import Finding, contradictions
+from asyncjobs.storage.audit import Finding, Mending
 from asyncjobs.storage.base import Cancelled, Deleted, JobRecord, Requeued, State, Storage
 
 R = TypeVar("R")
 
 SWEEP = 500
 """Jobs that one step of a purge removes."""
-LOOKS = 3
-"""How often a contradiction has to be seen in the same words to count."""
 _NO_REGISTRY = Registry()
 
 
@@ -187,29 +185,54 @@ class Control:
         """All workers whose lease hasn't been taken back, by id."""
         return [WorkerInfo.of(record) for record in await self.storage.workers()]
 
+    async def locks(self, *, offset: int = 0, limit: int = 50) -> list[LockInfo]:
+        """A page of the locks that are held now, those that run out first before the others.
+
+        Those of background processes with `scope="cluster"` are among them.
+        """
+        return [LockInfo.of(record) for record in await self.storage.locks(offset=offset, limit=limit)]
+
+    async def get_lock(self, name: str, /) -> LockInfo | None:
+        """Who holds a lock; None if nobody does."""
+        record = await self.storage.get_lock(name)
+        return None if record is None else LockInfo.of(record)
+
+    async def break_lock(self, name: str, /, *, holder: str | None = None) -> bool:
+        """Take a lock away from whoever holds it, and let the next one have it. False if it wasn't held.
+
+        Its holder learns of it with its next renewal, within a quarter of its `ttl`, and goes on until then:
+        so this is for a holder that is known to be dead or stuck. With a `holder` (as in `LockInfo`), only if
+        that still has it.
+        """
+        record = await self.storage.get_lock(name)
+        if record is None or (holder is not None and record.holder != holder):
+            return False
+        # By its token, so that this can be sent twice, and takes it from nobody who got it meanwhile.
+        await self.storage.release_lock(name, record.holder)
+        return True
+
     async def stats(self) -> NamespaceStats:
         """Counts by state, totals, queues."""
         return NamespaceStats.of(await self.storage.stats())
 
     async def check(self, pause: float = 1.0) -> list[Finding]:
         """Look for contradictions in the namespace: jobs that aren't where their state says, wrong counters,
-        leases without a worker, continuations that wait in vain, batches left behind.
+        leases without a worker, continuations that wait in vain, keys that hold something else (see
+        `asyncjobs.storage.audit.KINDS`).
 
-        It may be done while everything runs: what is found is looked at again, `LOOKS` times in all with
+        It may be done while everything runs: what is found is looked at again, three times in all with
         `pause` seconds between, and only what is found the same each time is told. It reads everything, so it
-        takes its time with a large namespace.
+        takes its time with a large namespace. It changes nothing.
         """
-        found: list[Finding] = []
-        for shard in range(self.storage.shards):
-            same = contradictions(await self.storage.snapshot(shard))
-            for _ in range(1, LOOKS):
-                if not same:
-                    break
-                await asyncio.sleep(pause)
-                again = set(contradictions(await self.storage.snapshot(shard)))
-                same = [finding for finding in same if finding in again]
-            found += same
-        return found
+        return await checking.check(self.storage, pause)
+
+    async def repair(self, pause: float = 1.0) -> list[Mending]:
+        """Mend what `check` finds: what was found, and what was done about each (or has to be, by a person).
+
+        It may be done while everything runs, again and again, and from several places at once: each thing is
+        looked at once more in the same step that mends it. A repaired job's history says so.
+        """
+        return await checking.repair(self.storage, pause)
 
     async def command(self, worker: str, command: str) -> None:
         """Tell a worker to be `quiet` (take no new jobs) or to `stop`.

@@ -26,6 +26,8 @@
     ├── BatchNotFound               no batch of that id (any more)
     ├── BatchClosed                 the batch is cancelled: nothing can be added to it
     ├── UniqueConflict              another job holds the unique key
+    ├── LockNotAcquired             a lock that wasn't free in time (also a TimeoutError)
+    ├── LockLost                    a lock that can't be relied on any more
     ├── NotInJob                    `current_context()` outside a job
     ├── LifespanError               a registry's lifespan failed, or there is none whose state is asked for
     ├── MiddlewareError             a middleware called `call_next` too often, or not at all
@@ -53,6 +55,8 @@ __all__ = [
     "JobStateError",
     "JobTimeout",
     "LifespanError",
+    "LockLost",
+    "LockNotAcquired",
     "MiddlewareError",
     "NotInJob",
     "NotReplicated",
@@ -216,6 +220,17 @@ class UniqueConflict(AsyncjobsError):
 
     def __reduce__(self) -> tuple[type[UniqueConflict], tuple[str, str, str]]:
         return UniqueConflict, (self.name, self.key, self.job_id)
+
+
+class LockNotAcquired(AsyncjobsError, TimeoutError):
+    """A lock wasn't free in the time that its `wait` allows, or too few of a `Redlock`'s servers answered."""
+
+
+class LockLost(AsyncjobsError):
+    """A lock can't be relied on any more: it wasn't renewed in time, or was released by hand.
+
+    Another may hold it. What was done under it and can't be done twice has to be looked at.
+    """
 
 
 class NotInJob(AsyncjobsError, RuntimeError):

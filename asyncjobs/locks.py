@@ -1,142 +1,250 @@
-"""Holding a lock: getting it, keeping it by renewing it, and knowing in time that it is lost."""
+"""Locks for users: getting one for a part of their code, and stopping that code when it is lost."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, cast
 
-from asyncjobs.errors import StorageError
-from asyncjobs.ids import shard_for
-from asyncjobs.storage.base import Storage
+import anyio
+
+from asyncjobs.errors import AsyncjobsError, LockLost, LockNotAcquired, OptionError, StorageError
+from asyncjobs.lock_hold import Hold
+from asyncjobs.options import to_ms
+from asyncjobs.processes import MAX_TTL_MS, MIN_TTL_MS
 
 logger = logging.getLogger("asyncjobs.locks")
 
-RENEWED_AFTER = 0.25
-"""The part of its time after which a lock is renewed, and for which the answer is waited for."""
-LOST_AFTER = 0.8
-"""The part of its time after which a lock that couldn't be renewed counts as lost.
-
-The rest is for what it protects to come to an end, and for clocks that don't run equally fast.
-"""
-RETRY_DELAY = 0.1
-"""Seconds between two tries to renew while the storage can't be reached."""
-LONGEST_WAIT = 60.0
-"""Seconds after which a lock is tried again though no word of its release came: that may have been lost.
-
-Well below `storage.locks.WAITER_MS`, after which it would lose its place.
-"""
-LATE = 0.5
-"""Seconds by which the word that nobody released a lock may be late: then the connection is to blame."""
+LONGEST_NAME = 200
+RESERVED = "process:"
+"""What the names of background processes' locks begin with."""
+RELEASE_PATIENCE = 2.0
+"""Seconds for which the end of a block waits for its lock's release, which then goes on without it."""
 
 
-class LockHold:
-    """A claim to one lock by one holder, which can be held more than once.
+class LockTasks:
+    """The tasks of a client's locks: they renew them, and release them."""
 
-    `lost` is called, on the event loop, as soon as the lock can't be relied on any more: when a renewal is
-    refused, or `LOST_AFTER` of its time after the last renewal that was answered was sent. That is before
-    anybody else can have it, as long as the event loop runs.
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._releases: set[asyncio.Task[None]] = set()
+
+    def start(
+        self, work: Coroutine[Any, Any, None], name: str, *, release: bool = False
+    ) -> asyncio.Task[None]:
+        """Begin something that goes on even if whoever began it is cancelled."""
+        task = asyncio.get_running_loop().create_task(work, name=f"asyncjobs {name}")
+        for tasks in (self._tasks, self._releases) if release else (self._tasks,):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Wait for the releases under way; what else there is comes to an end."""
+        if self._releases:
+            await asyncio.wait(self._releases)
+        for task in self._tasks:
+            task.cancel()
+
+
+class Lock:
+    """A lock by name, for a part of your code: `async with client.lock("ledger", ttl=30) as lock: …`.
+
+    Of all that ask for a lock of one name, in whatever processes and on whatever hosts, one has it at a time.
+    While the block runs it is renewed; when it can't be relied on any more, the block is cancelled, and
+    `LockLost` raised at its end. A block that is cancelled by others raises `CancelledError` as ever.
+
+    One `Lock` is one holder, which holds it once at a time. Where there is no block, `acquire` and `release`
+    do without the cancelling: look at `lost`, or call `check`.
     """
 
-    def __init__(self, storage: Storage, name: str, ttl_ms: int, lost: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, wait: float | None, make: Callable[[Callable[[], None]], Hold], tasks: LockTasks
+    ) -> None:
         self.name = name
-        self.held = False
-        """Whether it can be relied on."""
-        self.number = 0
-        """The fencing number, since it was acquired."""
-        self._storage = storage
-        self._ttl_ms = ttl_ms
-        self._ttl = ttl_ms / 1000
-        self._lost = lost
-        self._token = secrets.token_hex(8)
-        self._loop = asyncio.get_running_loop()
-        self._renewed = 0.0
-        self._left = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._wait = wait
+        self._make = make
+        self._tasks = tasks
+        self._hold: Hold | None = None
+        self._active = False
+        self._was_lost = False
+        self._keeping: asyncio.Task[None] | None = None
+        self._body: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._cancelled = False
+
+    def __repr__(self) -> str:
+        state = "lost" if self.lost else f"held, token {self.token}" if self._active else "not held"
+        return f"<Lock {self.name!r}: {state}>"
+
+    # -- what is known of it --
+
+    @property
+    def token(self) -> int:
+        """Its fencing number: higher than that of every holder before.
+
+        Hand it to what the lock protects, and have that refuse a lower one than it has seen. It stays when
+        the lock is released. Raises `AsyncjobsError` if it has never been acquired.
+        """
+        if self._hold is None or not self._hold.number:
+            raise AsyncjobsError(f"lock {self.name!r} has no token before it is acquired")
+        return self._hold.number
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was acquired, and couldn't be relied on until it was released. From any thread."""
+        return self._was_lost or (self._active and self._hold is not None and self._hold.remaining <= 0)
+
+    @property
+    def remaining(self) -> timedelta:
+        """For how long it can be relied on, even if nothing renews it: 0 if it can't. From any thread.
+
+        That ends before another can have it.
+        """
+        return timedelta(seconds=self._hold.remaining if self._active and self._hold is not None else 0.0)
+
+    def check(self) -> None:
+        """Raise `LockLost` if it can't be relied on. From any thread; nothing is sent."""
+        if self.lost:
+            raise self._loss()
+        if not self._active:
+            raise LockLost(f"lock {self.name!r} isn't held: it is released, or was never acquired")
+
+    def _loss(self) -> LockLost:
+        why = (
+            self._hold.why_lost if self._hold is not None else ""
+        ) or "the event loop stood still for too long"
+        return LockLost(
+            f"lock {self.name!r} was lost: {why}. Another may hold it, so its block mustn't go on; do its"
+            f" work again under a new lock, or give a longer ttl= if it was lost to a slow program"
+        )
+
+    # -- a block --
+
+    async def __aenter__(self) -> Self:
+        if not await self.acquire():
+            raise self.refusal()
+        body = asyncio.current_task()
+        assert body is not None
+        self._cancelling = body.cancelling()
+        self._cancelled = False
+        self._body = body
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        body, self._body = self._body, None
+        lost = self._loss() if self.lost else None
+        ours = False
+        if self._cancelled and body is not None:
+            # As `asyncio.timeout` does it: if anybody else has cancelled the task too, that counts.
+            ours = body.uncancel() <= self._cancelling
+        await self.release()
+        if lost is not None and (exc is None or (ours and isinstance(exc, asyncio.CancelledError))):
+            raise lost from exc
+
+    def _on_lost(self) -> None:
+        if self._body is not None:
+            logger.warning("lock %s was lost: the block that holds it is cancelled", self.name)
+            self._cancelled = True
+            self._body.cancel()
+        elif self._active:
+            logger.warning("lock %s was lost", self.name)
+
+    def refusal(self) -> LockNotAcquired:
+        """The error that says why `acquire` gave False."""
+        within = "" if not self._wait else f" within {self._wait:g} s"
+        why = "" if self._hold is None else self._hold.why_refused
+        return LockNotAcquired(
+            f"lock {self.name!r} wasn't obtained{within}: {why}. Give a longer wait=, try again later, or see"
+            f" who holds it with `asyncjobs locks`"
+        )
+
+    # -- by hand --
 
     async def acquire(self) -> bool:
-        """Try once to get it; if another holds it, be told when that releases it. Raises `StorageError`."""
-        sent = self._loop.time()
-        reply = await self._storage.acquire_lock(self.name, self._token, self._ttl_ms, self._token)
-        self._left = reply.left_ms / 1000
-        if not reply.number:
-            return False
-        self.number = reply.number
-        self.held = True
-        self._count_from(sent)
-        if not self.held:
-            # The answer took longer than the lock's time.
-            self._left = 0.0
-        return self.held
+        """Get it, within its `wait`: False if it isn't free by then. It is renewed until `release`.
 
-    async def wait(self) -> None:
-        """After `acquire` was refused, wait until it is worth another try. Raises `StorageError`.
-
-        Others may have been told as well: it may be refused again, and keeps its place then.
+        Raises `StorageUnavailable`, and `AsyncjobsError` if this holds it already.
         """
-        shard = shard_for(self.name, self._storage.shards)
-        seconds = min(self._left, LONGEST_WAIT)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds + LATE):
-                await self._storage.receive(shard, self._token, seconds)
-
-    async def keep(self) -> None:
-        """Renew it, until it is lost or this is cancelled."""
-        failing = False
-        while self.held:
-            await asyncio.sleep(self._renewed + self._ttl * RENEWED_AFTER - self._loop.time())
-            try:
-                # An answer that doesn't come may be the connection's fault: the next try has another one.
-                async with asyncio.timeout(self._ttl * RENEWED_AFTER):
-                    renewed = await self.renew()
-            except (StorageError, TimeoutError) as error:
-                if not failing:
-                    why = str(error) or "no answer in time"
-                    logger.warning("lock %s can't be renewed: %s; trying again", self.name, why)
-                failing = True
-                await asyncio.sleep(RETRY_DELAY)
-            else:
-                failing = False
-                if not renewed:
-                    self._lose()
-
-    async def renew(self) -> bool:
-        """Renew it once; False if it is another's by now. Raises `StorageError`."""
-        sent = self._loop.time()
-        renewed = await self._storage.renew_lock(self.name, self._token, self._ttl_ms)
-        if renewed and self.held:
-            self._count_from(sent)
-        return renewed
+        if self._active:
+            raise AsyncjobsError(
+                f"lock {self.name!r} is held by this very object: call lock() again for another holder"
+            )
+        hold = self._hold = self._make(self._on_lost)
+        self._was_lost = acquired = answered = False
+        try:
+            async with asyncio.timeout(self._wait or None):
+                acquired = await hold.acquire()
+                while not acquired and self._wait != 0:
+                    await hold.wait()
+                    acquired = await hold.acquire()
+            answered = True
+        except TimeoutError:
+            answered, acquired = True, False
+        finally:
+            if not acquired and hold.pending:
+                # Also if this is cancelled: it may have been granted meanwhile, or others wait behind it.
+                await self._let_go(hold, wait=answered)
+        if acquired:
+            self._active = True
+            self._keeping = self._tasks.start(hold.keep(), f"lock {self.name}")
+        return acquired
 
     async def release(self) -> None:
-        """Let go of it, or of the place among those who wait for it. Raises `StorageError`."""
-        self.held = False
-        self._stop_counting()
-        await self._storage.release_lock(self.name, self._token, self._token)
+        """Let go of it; nothing happens if it isn't held. One that was lost is let go of without waiting."""
+        hold, keeping = self._hold, self._keeping
+        if not self._active or hold is None:
+            return
+        self._was_lost = self.lost
+        self._active = False
+        if keeping is not None:
+            keeping.cancel()
+        await self._let_go(hold, wait=not self._was_lost)
 
-    def forget(self) -> None:
-        """Let its time run out instead of releasing it."""
-        self.held = False
-        self._stop_counting()
+    async def _let_go(self, hold: Hold, *, wait: bool = True) -> None:
+        async def let_go() -> None:
+            try:
+                await hold.release()
+            except StorageError as error:
+                logger.warning("lock %s can't be released: %s; its time runs out", self.name, error)
 
-    def _count_from(self, sent: float) -> None:
-        """Count its time from when that was asked for, which is before the storage began to."""
-        self._renewed = sent
-        self._stop_counting()
-        deadline = sent + self._ttl * LOST_AFTER
-        if deadline <= self._loop.time():
-            self._lose()
-        else:
-            self._timer = self._loop.call_at(deadline, self._lose)
+        released = False
+        try:
+            if wait:
+                with anyio.CancelScope(shield=True):
+                    async with asyncio.timeout(RELEASE_PATIENCE):
+                        await let_go()
+                released = True
+        except TimeoutError:
+            pass
+        finally:
+            if not released:
+                # Whoever can't wait doesn't have to; and it may be sent twice.
+                self._tasks.start(let_go(), f"release {self.name}", release=True)
 
-    def _stop_counting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
-    def _lose(self) -> None:
-        if self.held:
-            self.forget()
-            self._lost()
+def check_lock_name(name: str) -> str:
+    """`name`, if a lock can be called so. Raises `OptionError`."""
+    if not isinstance(cast(object, name), str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise OptionError(f"lock name {name!r} can't be used: give 1 to {LONGEST_NAME} printable characters")
+    if name.startswith(RESERVED):
+        raise OptionError(
+            f"lock name {name!r} can't be used: {RESERVED!r} begins those of background processes"
+        )
+    return name
+
+
+def check_lock_times(ttl: timedelta | float, wait: timedelta | float | None) -> tuple[int, float | None]:
+    """The `ttl` in ms, and the `wait` in seconds. Raises `OptionError`."""
+    ttl_ms = to_ms(ttl, "ttl")
+    if not MIN_TTL_MS <= ttl_ms <= MAX_TTL_MS:
+        raise OptionError(
+            f"ttl is {ttl!r}: give 1 second to 1 day. It is how long a lock outlives a holder that died;"
+            f" while the block runs it is renewed, however long that takes"
+        )
+    return ttl_ms, None if wait is None else to_ms(wait, "wait") / 1000

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from asyncjobs.clock import to_datetime
 from asyncjobs.processes import ProcessState
-from asyncjobs.storage.base import QueueRecord, State, Stats, WorkerRecord
+from asyncjobs.storage.base import LockRecord, QueueRecord, State, Stats, WorkerRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,26 @@ class WorkerInfo:
             memory=number("memory"),
             processes=tuple(process for each in said if (process := ProcessInfo.of(each)) is not None),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LockInfo:
+    """A lock that is held."""
+
+    name: str
+    holder: str
+    """Host, process id and something random; of a background process, the same."""
+    token: int
+    """The holder's fencing number."""
+    until: datetime
+    """When it is free unless its holder renews it, by the storage's clock."""
+    waiting: int
+    """How many wait for it."""
+
+    @classmethod
+    def of(cls, record: LockRecord) -> LockInfo:
+        """From a storage's record."""
+        return cls(record.name, record.holder, record.number, to_datetime(record.until_ms), record.waiting)
 
 
 @dataclass(frozen=True, slots=True)

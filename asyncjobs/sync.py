@@ -18,13 +18,14 @@ from asyncjobs.definition import Definition
 from asyncjobs.errors import AsyncjobsError
 from asyncjobs.job import Call, Job
 from asyncjobs.middleware import EnqueueMiddleware
-from asyncjobs.monitoring import NamespaceStats, QueueInfo, WorkerInfo
+from asyncjobs.monitoring import LockInfo, NamespaceStats, QueueInfo, WorkerInfo
 from asyncjobs.registry import Registry
-from asyncjobs.storage.audit import Finding
+from asyncjobs.storage.audit import Finding, Mending
 from asyncjobs.storage.base import State, Storage
 from asyncjobs.sync_batch import SyncBatch
 from asyncjobs.sync_job import SyncJob
 from asyncjobs.sync_limits import SyncLimits
+from asyncjobs.sync_lock import SyncLock
 from asyncjobs.sync_recurring import SyncRecurringJobs
 
 P = ParamSpec("P")
@@ -132,7 +133,13 @@ class SyncClient:
             raise AsyncjobsError(
                 "a SyncClient would block the very loop that does its work: use the Client there"
             )
-        return asyncio.run_coroutine_threadsafe(verb, loop).result()
+        future = asyncio.run_coroutine_threadsafe(verb, loop)
+        try:
+            return future.result()
+        except BaseException:
+            # Whoever is interrupted as it waits (Ctrl-C) doesn't want what it waited for.
+            future.cancel()
+            raise
 
     def _job(self, verb: Coroutine[Any, Any, Job[R]]) -> SyncJob[R]:
         return SyncJob(self, self.run(verb))
@@ -282,6 +289,24 @@ class SyncClient:
         """See `Client.command`."""
         self.run(self.client.command(worker, command))
 
+    def lock(
+        self, name: str, /, *, ttl: timedelta | float = 30.0, wait: timedelta | float | None = None
+    ) -> SyncLock:
+        """See `Client.lock`: `with client.lock("ledger") as lock: …`; and `SyncLock` for when it is lost."""
+        return SyncLock(self, self.client.lock(name, ttl=ttl, wait=wait))
+
+    def locks(self, *, offset: int = 0, limit: int = 50) -> list[LockInfo]:
+        """See `Client.locks`."""
+        return self.run(self.client.locks(offset=offset, limit=limit))
+
+    def get_lock(self, name: str, /) -> LockInfo | None:
+        """See `Client.get_lock`."""
+        return self.run(self.client.get_lock(name))
+
+    def break_lock(self, name: str, /, *, holder: str | None = None) -> bool:
+        """See `Client.break_lock`."""
+        return self.run(self.client.break_lock(name, holder=holder))
+
     def pause(self, queue: str, /) -> None:
         """See `Client.pause`."""
         self.run(self.client.pause(queue))
@@ -305,3 +330,7 @@ class SyncClient:
     def check(self, pause: float = 1.0) -> list[Finding]:
         """See `Client.check`."""
         return self.run(self.client.check(pause))
+
+    def repair(self, pause: float = 1.0) -> list[Mending]:
+        """See `Client.repair`."""
+        return self.run(self.client.repair(pause))

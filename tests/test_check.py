@@ -127,14 +127,14 @@ def _forget_ghosts(server: Server, continuation: str, batch: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "kinds"),
     [
-        (_lose_id, {"job", "queue"}),
+        (_lose_id, {"job", "queue", "record"}),
         (_lose_hash, {"id", "continuation"}),
         (_miscount, {"batch"}),
         (_reopen, {"batch"}),
         (_lose_edge, {"continuation"}),
-        (_run_by_nobody, {"lease", "id", "continuation"}),
+        (_run_by_nobody, {"lease", "id", "continuation", "record"}),
         (_mark_as_continued, {"continuation"}),
-        (_take_out_of_batch, {"batch"}),
+        (_take_out_of_batch, {"member", "batch"}),
         (_lose_batch, {"batch"}),
         (_lose_occurrence, {"recurring"}),
         (_forget_ghosts, {"queue"}),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asyncjobs.batch import Batch
     from asyncjobs.job import Job
     from asyncjobs.limits import LimitInfo, LimitNumbers
-    from asyncjobs.monitoring import NamespaceStats, ProcessInfo, QueueInfo, WorkerInfo
+    from asyncjobs.monitoring import LockInfo, NamespaceStats, ProcessInfo, QueueInfo, WorkerInfo
     from asyncjobs.storage.base import HistoryEntry, LogLine, Parent
 
 Document = dict[str, Any]
@@ -167,6 +167,7 @@ def history_document(entry: HistoryEntry) -> Document:
         "attempt": entry.attempt,
         "worker": entry.worker or None,
         "error": error_document(entry),
+        "reason": None if entry.error_type else entry.error_message or None,
     }
 
 
@@ -250,4 +251,15 @@ def process_document(process: ProcessInfo) -> Document:
         "since": iso(process.since),
         "restarts": process.restarts,
         "last_error": plain(process.last_error) or None,
+    }
+
+
+def lock_document(lock: LockInfo) -> Document:
+    """A lock that is held."""
+    return {
+        "name": lock.name,
+        "holder": lock.holder,
+        "token": lock.token,
+        "until": iso(lock.until),
+        "waiting": lock.waiting,
     }

@@ -16,6 +16,7 @@ from asyncjobs.cli import (
     demo,
     enqueue,
     limits,
+    locks,
     queues,
     reading,
     recurring,
@@ -92,6 +93,7 @@ for _command in (
     queues.purge,
     recurring.recurring,
     limits.limits,
+    locks.locks,
     workers.workers,
     check.check,
 ):

@@ -332,7 +332,7 @@ class Storage(
         ...
 
     async def receive(self, shard: int, inbox: str, timeout: float) -> list[str]:
-        """Wait up to `timeout` seconds for ends of watched jobs on a shard; their ids, or an empty list."""
+        """Wait up to `timeout` seconds for ends of watched jobs on a shard; ids of some, or an empty list."""
         ...
 
     # -- running jobs --

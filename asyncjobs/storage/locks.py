@@ -17,6 +17,9 @@ TOLD_MS = 5_000
 DROP_LIMIT = 100
 """Of those that don't wait any more, so many are forgotten at a time."""
 
+SWEPT = 2
+"""Locks whose holders died, of which each acquiring forgets so many; so there are never many of them."""
+
 
 @dataclass(slots=True)
 class LockReply:
@@ -41,6 +44,11 @@ class LockRecord:
     """When it is free again unless it is renewed."""
     waiting: int
     """How many wait to be told when it is released."""
+
+
+def running_out(lock: LockRecord) -> tuple[int, bytes]:
+    """What locks are listed by: which runs out first."""
+    return lock.until_ms, lock.name.encode(errors="replace")
 
 
 class LockStorage(Protocol):
@@ -68,8 +76,12 @@ class LockStorage(Protocol):
         """
         ...
 
-    async def renew_lock(self, name: str, token: str, ttl_ms: int) -> bool:
-        """Let the lock be held for `ttl_ms` from now on; False if it isn't this holder's (any more)."""
+    async def renew_lock(self, name: str, token: str, ttl_ms: int, floor: int = 0) -> bool:
+        """Let the lock be held for `ttl_ms` from now on; False if it isn't this holder's (any more).
+
+        With a `floor` above its fencing number that becomes its number, and the numbers of all later holders,
+        of whatever lock of the shard, are higher: so several storages can agree on one.
+        """
         ...
 
     async def release_lock(self, name: str, token: str, inbox: str = "") -> None:
@@ -82,4 +94,8 @@ class LockStorage(Protocol):
 
     async def get_lock(self, name: str) -> LockRecord | None:
         """Who holds a lock; None if nobody does."""
+        ...
+
+    async def locks(self, *, offset: int = 0, limit: int = 50) -> list[LockRecord]:
+        """A page of the locks that are held now, those that run out first before the others."""
         ...

@@ -69,12 +69,14 @@ class HistoryEntry:
     at_ms: int
     event: str
     """`failed` (an attempt failed for good), `retrying`, `snoozed`, `released`, `recovered`, `poisoned`,
-    `cancelled`, `expired` (not started in time, and so cancelled), `requeued`, `promoted`."""
+    `cancelled`, `expired` (not started in time, and so cancelled), `requeued`, `promoted`, `repaired` (by
+    `Client.repair`)."""
     attempt: int
     worker: str
     """The worker it happened to; "" where none was concerned."""
     error_type: str = ""
     error_message: str = ""
+    """Without an `error_type`, what was done: of `repaired`."""
     traceback: str = ""
 
 

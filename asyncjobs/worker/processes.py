@@ -18,7 +18,7 @@ import anyio
 from asyncjobs.clock import system_clock
 from asyncjobs.errors import StorageError
 from asyncjobs.lifespan import NO_STATE
-from asyncjobs.locks import LockHold
+from asyncjobs.lock_hold import LockHold
 from asyncjobs.processes import BackgroundProcess, ProcessContext, ProcessState
 from asyncjobs.retry import to_ms
 from asyncjobs.worker.outcomes import message_of
@@ -151,7 +151,13 @@ class ProcessRunner:
         self._say(ProcessState.STANDBY)
         if self._hold is None:
             options = self.process.options
-            self._hold = LockHold(self._client.storage, self.process.lock, options.ttl_ms, self._lock_lost)
+            self._hold = LockHold(
+                self._client.storage,
+                self._client.lock_inbox,
+                self.process.lock,
+                options.ttl_ms,
+                self._lock_lost,
+            )
         hold = self._hold
         acquired = False
         with anyio.CancelScope() as self._standing_by:

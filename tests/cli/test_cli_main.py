@@ -16,7 +16,7 @@ from tests.servers import Server
 
 COMMANDS = [
     *("worker", "demo", "enqueue", "list", "show", "stats", "batches", "requeue", "cancel", "delete"),
-    *("pause", "resume", "purge", "recurring", "limits", "workers", "check"),
+    *("pause", "resume", "purge", "recurring", "limits", "locks", "workers", "check"),
 ]
 
 
@@ -45,7 +45,7 @@ def test_the_commands_of_a_group_are_listed(asyncjobs: Asyncjobs, group: str) ->
     assert {line.split()[0] for line in listed.splitlines()} == {*GROUPS[group]}
 
 
-@pytest.mark.parametrize("command", [*SINGLE, *IN_GROUPS])
+@pytest.mark.parametrize("command", [*SINGLE, *IN_GROUPS, "locks release"])
 def test_every_command_has_examples_and_says_where_redis_is(asyncjobs: Asyncjobs, command: str) -> None:
     told = asyncjobs(*command.split(), "--help")
     assert "Examples:\n" in told.out

@@ -344,7 +344,7 @@ class StorageMachine(SideBySide):
     # -- locks --
 
     @rule(
-        verb=st.sampled_from(["acquire", "acquire", "wait", "renew", "release", "withdraw"]),
+        verb=st.sampled_from(["acquire", "acquire", "wait", "renew", "raise", "release", "withdraw"]),
         name=st.sampled_from(LOCKS),
         token=st.sampled_from(["token-1", "token-2", "token-3"]),
         inbox=st.sampled_from(INBOXES),
@@ -358,11 +358,16 @@ class StorageMachine(SideBySide):
                 self.both(lambda storage: storage.acquire_lock(name, token, LOCK_MS, inbox), again=again)
             case "renew":
                 self.both(lambda storage: storage.renew_lock(name, token, LOCK_MS), again=again)
+            case "raise":
+                floor = self.clock() + 5_000
+                self.both(lambda storage: storage.renew_lock(name, token, LOCK_MS, floor), again=again)
             case "release":
                 self.both(lambda storage: storage.release_lock(name, token))
             case _:
                 self.both(lambda storage: storage.release_lock(name, token, inbox))
         self.both(lambda storage: storage.get_lock(name))
+        self.both(lambda storage: storage.locks())
+        self.both(lambda storage: storage.locks(offset=1, limit=1))
 
     # -- queues, lists and time --
 

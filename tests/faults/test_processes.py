@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass
-from itertools import pairwise
 
 from asyncjobs import Client
 from asyncjobs.errors import StorageError
@@ -13,57 +11,13 @@ from tests.faults.apps import standing
 from tests.faults.apps.standing import TTL
 from tests.faults.conftest import ProcessFactory, WorkerFactory
 from tests.faults.ledger import Ledger
-from tests.faults.worker_process import WorkerProcess
+from tests.faults.turns import assert_never_two, begun, ended, holder_and_others, starts, told
 from tests.proxy import ThreadedProxy
 from tests.waiting import eventually
 
 APP = "tests.faults.apps.standing"
 SLACK = 3.0
 """Seconds that a busy machine may add to a takeover."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """A line of `standing.tell`; `at` is of the clock that all processes of this machine share."""
-
-    event: str
-    token: int
-    pid: int
-    at: float
-
-
-def told(ledger: Ledger) -> list[Told]:
-    file = ledger.directory / "turns"
-    rows = file.read_text().splitlines() if file.exists() else []
-    lines = [row.split(" ") for row in rows]
-    return [Told(event, int(token), int(pid), float(at)) for event, token, pid, at in lines]
-
-
-def starts(ledger: Ledger) -> list[Told]:
-    return [line for line in told(ledger) if line.event == "start"]
-
-
-def assert_never_two(ledger: Ledger) -> None:
-    """Each one's last sign of life is older than the next one's first, and its number lower."""
-    lines = sorted(told(ledger), key=lambda line: line.at)
-    turns: dict[int, list[Told]] = {}
-    for line in lines:
-        turns.setdefault(line.token, []).append(line)
-    assert len(turns) > 1
-    for (token, earlier), (next_token, later) in pairwise(turns.items()):
-        assert token < next_token
-        assert earlier[-1].at < later[0].at, f"{earlier[-1]} came after {later[0]}"
-
-
-async def begun(ledger: Ledger, count: int = 1) -> Told:
-    """Wait until it has begun so many times; the last of them."""
-    await eventually(lambda: len(starts(ledger)) >= count, 30)
-    return starts(ledger)[count - 1]
-
-
-def holder_and_others(workers: list[WorkerProcess], begin: Told) -> tuple[WorkerProcess, list[WorkerProcess]]:
-    (holder,) = [worker for worker in workers if worker.pid == begin.pid]
-    return holder, [worker for worker in workers if worker is not holder]
 
 
 async def on_standby(client: Client, count: int) -> None:
@@ -236,10 +190,6 @@ async def test_while_redis_is_away_for_less_than_the_ttl_it_goes_on(
 
         await eventually(renewed, ignoring=(StorageError,))
         assert starts(ledger) == [first]
-
-
-def ended(ledger: Ledger, token: int) -> bool:
-    return any(line.event == "stop" and line.token == token for line in told(ledger))
 
 
 async def test_a_worker_ends_over_one_that_cannot_be_stopped(

@@ -156,6 +156,7 @@ MAY_SLEEP: dict[str, str] = {
     "tests/waiting.py": "it is where waiting is done, between two looks at a condition",
     "tests/proxy.py": "the delay is the fault that it injects",
     "tests/faults/ledger.py": "a job waits there for its test to open a gate",
+    "tests/faults/apps/holding.py": "what it does while it holds its lock takes its time",
     "tests/worker/test_embedded_worker.py:own_work": "a program's own task, which ticks beside the worker",
 }
 """Files, or functions in files, that may sleep in a test's code, and why."""

@@ -13,6 +13,7 @@ from asyncjobs import (
     Job,
     JobContext,
     ProcessContext,
+    Redlock,
     Registry,
     Retry,
     SyncClient,
@@ -318,3 +319,17 @@ registry.lifespan(never_yields)  # error
 registry.lifespan(of_settings)  # error
 registry.lifespan(plain_generator)  # error
 Registry(lifespan=never_yields)  # error
+
+
+async def locks(client: Client, sync: SyncClient) -> None:
+    client.lock()  # error
+    client.lock(5)  # error
+    client.lock("ledger", 30)  # error
+    client.lock("ledger", ttl="30")  # error
+    client.lock("ledger", timeout=5)  # error
+    with client.lock("ledger"):  # error
+        pass
+    async with sync.lock("ledger"):  # error
+        pass
+    Redlock(client)  # error
+    Redlock(["redis://localhost"])  # error

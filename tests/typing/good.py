@@ -23,14 +23,18 @@ from asyncjobs import (
     Job,
     JobContext,
     JobDraft,
+    Lock,
+    LockInfo,
     ProcessContext,
     RecurringJob,
+    Redlock,
     Registry,
     Retention,
     Retry,
     SyncBatch,
     SyncClient,
     SyncJob,
+    SyncLock,
     Worker,
     current_context,
 )
@@ -398,6 +402,25 @@ async def read_the_state() -> str:
 async def watch_the_state(context: ProcessContext) -> None:
     state: State = context.state
     print(state.greeting)
+
+
+async def locks(client: Client, sync: SyncClient, context: JobContext) -> None:
+    async with client.lock("ledger", ttl=timedelta(minutes=1), wait=10) as lock:
+        assert_type(lock, Lock)
+        assert_type(lock.token, int)
+        assert_type(lock.remaining, timedelta)
+        lock.check()
+    by_hand = context.client.lock("ledger", wait=None)
+    if await by_hand.acquire():
+        await by_hand.release()
+    with sync.lock("ledger", ttl=2.5, wait=0) as held, context.sync_client.lock("other"):
+        assert_type(held, SyncLock)
+        assert_type(held.lost, bool)
+    assert_type(await client.locks(limit=5), list[LockInfo])
+    assert_type(sync.get_lock("ledger"), LockInfo | None)
+    assert_type(await client.break_lock("ledger"), bool)
+    async with Redlock([client, client, client]) as redlock, redlock.lock("ledger", ttl=10) as lock:
+        assert_type(lock, Lock)
 
 
 async def work() -> None:

@@ -28,7 +28,7 @@ async def _told(scene: Scene, inbox: str, timeout: float = SOON, name: str = "le
 
 
 class LockTests:
-    """`acquire_lock`, `renew_lock`, `release_lock`, `get_lock`."""
+    """`acquire_lock`, `renew_lock`, `release_lock`, `get_lock`, `locks`."""
 
     async def test_a_lock_has_one_holder(self, scene: Scene) -> None:
         first = await scene.storage.acquire_lock("ledger", "one", TTL_MS)
@@ -120,7 +120,99 @@ class LockTests:
         """So a storage that forgot the last one goes on above it."""
         assert await _acquire(scene, "one") >= scene.clock()
 
+    # -- numbers that several storages agree on --
+
+    async def test_a_floor_becomes_its_number_and_all_later_ones_are_higher(self, scene: Scene) -> None:
+        first = await _acquire(scene, "one")
+        floor = first + 1_000_000
+        for _ in range(2):
+            assert await scene.storage.renew_lock("ledger", "one", TTL_MS, floor)
+
+        record = await scene.storage.get_lock("ledger")
+        assert record is not None
+        assert record.number == floor
+        assert await _acquire(scene, "one") == floor
+        await scene.storage.release_lock("ledger", "one")
+        assert await _acquire(scene, "two") == floor + 1
+        name = next(
+            name
+            for name in map(str, range(1_000))
+            if shard_for(name, scene.storage.shards) == shard_for("ledger", scene.storage.shards)
+        )
+        assert await _acquire(scene, "one", name) > floor + 1
+
+    async def test_a_floor_below_its_number_changes_nothing(self, scene: Scene) -> None:
+        number = await _acquire(scene, "one")
+        for floor in (0, number - 1, number):
+            assert await scene.storage.renew_lock("ledger", "one", TTL_MS, floor)
+        assert await _acquire(scene, "one") == number
+        await scene.storage.release_lock("ledger", "one")
+        assert await _acquire(scene, "two") == number + 1
+
+    async def test_only_a_holder_can_set_a_floor(self, scene: Scene) -> None:
+        number = await _acquire(scene, "one")
+        assert not await scene.storage.renew_lock("ledger", "two", TTL_MS, number + 1_000_000)
+        await scene.storage.release_lock("ledger", "one")
+        assert not await scene.storage.renew_lock("ledger", "one", TTL_MS, number + 1_000_000)
+        assert await _acquire(scene, "two") == number + 1
+
+    # -- the list --
+
+    async def test_the_locks_that_are_held_are_listed_by_when_they_run_out(self, scene: Scene) -> None:
+        assert await scene.storage.locks() == []
+        names = ["c", "a", "b", "ä", "d e"]
+        numbers: dict[str, int] = {}
+        for name in names:
+            numbers[name] = await _acquire(scene, f"holder of {name}", name)
+            scene.clock.advance(1)
+        await scene.storage.renew_lock("c", "holder of c", TTL_MS)
+        await _acquire(scene, "two", "a", inbox="inbox")
+        until = scene.clock() - len(names) + TTL_MS
+
+        expected = [
+            LockRecord(name, f"holder of {name}", numbers[name], until + at, int(name == "a"))
+            for at, name in enumerate(names)
+            if name != "c"
+        ]
+        expected.append(LockRecord("c", "holder of c", numbers["c"], scene.clock() + TTL_MS, 0))
+        assert await scene.storage.locks() == expected
+        assert await scene.storage.locks(offset=1, limit=3) == expected[1:4]
+        assert await scene.storage.locks(offset=4, limit=3) == expected[4:]
+        assert await scene.storage.locks(offset=5) == []
+
+    async def test_one_that_nobody_holds_is_not_listed(self, scene: Scene) -> None:
+        for name in ("released", "over", "held"):
+            await _acquire(scene, "one", name)
+        await scene.storage.release_lock("released", "one")
+        await scene.storage.renew_lock("over", "one", 5)
+        scene.clock.advance(5)
+
+        assert [lock.name for lock in await scene.storage.locks()] == ["held"]
+        assert await _acquire(scene, "two", "over") > 0
+        assert [lock.name for lock in await scene.storage.locks()] == ["held", "over"]
+
+    async def test_many_that_ran_out_hide_none_that_is_held(self, scene: Scene) -> None:
+        for number in range(20):
+            await _acquire(scene, "one", f"over {number}")
+        scene.clock.advance(TTL_MS)
+        for number in range(30):
+            await _acquire(scene, "two", f"held {number}")
+
+        found = [
+            lock.name for at in range(0, 30, 10) for lock in await scene.storage.locks(offset=at, limit=10)
+        ]
+        assert sorted(found) == sorted(f"held {number}" for number in range(30))
+
     # -- waiting --
+
+    async def test_locks_with_names_alike_have_their_own_waiting_ones(self, scene: Scene) -> None:
+        for name in ("ledger", "ledger:u", "ledger:w"):
+            await _acquire(scene, "one", name)
+            await _acquire(scene, f"waits for {name}", name, inbox=name)
+        for name in ("ledger", "ledger:u", "ledger:w"):
+            assert await _waiting(scene, name) == 1
+            await scene.storage.release_lock(name, "one")
+            assert await _told(scene, name, name=name) == [f"waits for {name}"]
 
     async def test_the_one_that_waits_is_told_of_the_release(self, scene: Scene) -> None:
         await _acquire(scene, "one")

@@ -82,6 +82,10 @@ class Limits:
                 limit.starts.popleft()
             if len(limit.starts) < before or not limit.starts:
                 self.touch(limit)
+        elif limit.starts:
+            # It isn't a rate any more.
+            limit.starts.clear()
+            self.touch(limit)
         return limit
 
     def room(self, limit: Limit, queue: str, use: LimitUse | None = None) -> int:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from itertools import islice
 
 from asyncjobs.ids import shard_for
-from asyncjobs.storage.locks import TOLD_LIMIT, TOLD_MS, WAITER_MS, LockRecord, LockReply
+from asyncjobs.storage.locks import (
+    SWEPT,
+    TOLD_LIMIT,
+    TOLD_MS,
+    WAITER_MS,
+    LockRecord,
+    LockReply,
+    running_out,
+)
 from asyncjobs.storage.memory.entries import LockWaiter
 from asyncjobs.storage.memory.shard import Shard
-
-SWEPT = 2
-"""Locks that each acquiring looks at, to forget those whose holders died; so there are never many of them."""
 
 
 class MemoryLocks:
@@ -41,13 +46,15 @@ class MemoryLocks:
             _withdraw(shard, name, token, inbox)
             return LockReply(held.number, ttl_ms)
 
-    async def renew_lock(self, name: str, token: str, ttl_ms: int) -> bool:
+    async def renew_lock(self, name: str, token: str, ttl_ms: int, floor: int = 0) -> bool:
         """See `LockStorage.renew_lock`."""
         with (shard := self._shard_of_lock(name)).lock:
             held = _held(shard, name)
             if held is None or held.holder != token:
                 return False
             held.until_ms = shard.now() + ttl_ms
+            held.number = max(held.number, floor)
+            shard.fence = max(shard.fence, floor)
             return True
 
     async def release_lock(self, name: str, token: str, inbox: str = "") -> None:
@@ -67,12 +74,24 @@ class MemoryLocks:
     async def get_lock(self, name: str) -> LockRecord | None:
         """See `LockStorage.get_lock`."""
         with (shard := self._shard_of_lock(name)).lock:
-            held = _held(shard, name)
-            if held is None:
-                return None
-            now = shard.now()
-            waiting = sum(one.until_ms > now for one in shard.lock_waiters.get(name, {}).values())
-            return LockRecord(name, held.holder, held.number, held.until_ms, waiting)
+            return _told(shard, name)
+
+    async def locks(self, *, offset: int = 0, limit: int = 50) -> list[LockRecord]:
+        """See `LockStorage.locks`."""
+        found: list[LockRecord] = []
+        for shard in self._shards:
+            with shard.lock:
+                found += [lock for name in shard.locks if (lock := _told(shard, name)) is not None]
+        return sorted(found, key=running_out)[offset : offset + limit]
+
+
+def _told(shard: Shard, name: str) -> LockRecord | None:
+    held = _held(shard, name)
+    if held is None:
+        return None
+    now = shard.now()
+    waiting = sum(one.until_ms > now for one in shard.lock_waiters.get(name, {}).values())
+    return LockRecord(name, held.holder, held.number, held.until_ms, waiting)
 
 
 def _held(shard: Shard, name: str) -> LockRecord | None:

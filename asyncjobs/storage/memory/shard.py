@@ -254,9 +254,10 @@ class Shard:
         inboxes.clear()
         self._ring()
 
-    def record(self, job: Job, event: str, *, worker: str = "", error: bytes = b"") -> None:
+    def record(self, job: Job, event: str, *, worker: str = "", error: bytes = b"", reason: str = "") -> None:
         """Add an unusual transition to a job's history."""
-        job.past.append(HistoryEntry(self.now(), event, job.attempt, worker, *unpack_error(error)))
+        told = ("", reason, "") if reason else unpack_error(error)
+        job.past.append(HistoryEntry(self.now(), event, job.attempt, worker, *told))
 
     # -- queues --
 

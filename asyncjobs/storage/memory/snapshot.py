@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from asyncjobs.ids import shard_of
-from asyncjobs.storage.audit import BatchFacts, JobFacts, Snapshot
+from asyncjobs.storage.audit import BatchFacts, JobFacts, LimitFacts, Snapshot, WorkerFacts
 from asyncjobs.storage.base import State
 from asyncjobs.storage.memory.batches import record_of
-from asyncjobs.storage.memory.entries import Place
+from asyncjobs.storage.memory.entries import Place, node_of
 from asyncjobs.storage.memory.shard import Shard
 
 
@@ -24,6 +24,14 @@ def snapshot(shard: Shard, shards: int) -> Snapshot:
             tuple((parent, shard_of(parent.id, shards) != own) for parent in job.parents),
             frozenset(job.receipts),
             job.id in shard.edges,
+            job.cancel_requested,
+            job.queue if job.is_ghost else "",
+            (job.enqueued_ms, job.started_ms),
+            limits=tuple(job.limits),
+            throttled_by=job.throttled_by,
+            unique=job.unique,
+            until=job.claim.until if job.claim else None,
+            begun=job.started_ms > 0,
         )
     found.lists = {state: set(ids) for state, ids in shard.lists.items()}
     for name, queue in shard.queues.items():
@@ -35,7 +43,10 @@ def snapshot(shard: Shard, shards: int) -> Snapshot:
             for job_id in ids
         ]
         found.ghosts[name] = sum(job is None or job.state is not State.ENQUEUED for job in lies)
-    found.held = {worker_id: set(worker.leases) for worker_id, worker in shard.workers.items()}
+    found.workers = {
+        name: WorkerFacts(set(worker.leases), reaping=worker.reaping, suspect=worker.suspect)
+        for name, worker in shard.workers.items()
+    }
     for batch in shard.batches.values():
         removed = {state: batch.counts[f"removed {state}"] for state in ("succeeded", "failed", "cancelled")}
         found.batches[batch.id] = BatchFacts(
@@ -49,4 +60,26 @@ def snapshot(shard: Shard, shards: int) -> Snapshot:
         node: {child: is_remote for child, (_, is_remote) in edges.items()}
         for node, edges in shard.edges.items()
     }
+    _read_limits(shard, found)
+    for message in shard.outbox:
+        found.messages.add((message.word.value, message.child, node_of(message.parent)))
     return found
+
+
+def _read_limits(shard: Shard, found: Snapshot) -> None:
+    """Limits, where what is counted are sets of jobs; and unique keys."""
+    limits = shard.limits
+    found.limit_numbers = {name: numbers for name, (numbers, _) in limits.numbers.items()}
+    found.limits_under_way = set(limits.renumbered)
+    for limit in limits.by_id.values():
+        waiters = {queue: set(jobs) for queue, jobs in limit.waiting.items()}
+        found.limits[limit.id] = LimitFacts(
+            len(limit.running),
+            len(limit.starts),
+            {queue: len(jobs) for queue, jobs in limit.enqueued.items()},
+            {queue: len(ids) for queue, ids in waiters.items()},
+            waiters,
+            opens=limit.opens_ms is not None,
+        )
+    for key, hold in shard.unique.held.items():
+        found.unique[key] = hold.job_id, hold.until_ms is not None

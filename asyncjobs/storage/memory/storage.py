@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from asyncjobs.clock import Clock, system_clock
 from asyncjobs.errors import OptionError
 from asyncjobs.ids import MAX_SHARDS, shard_of
-from asyncjobs.storage.audit import Snapshot
+from asyncjobs.storage.audit import Finding, Mending, Snapshot
 from asyncjobs.storage.base import (
     BatchRecord,
     Cancelled,
@@ -41,6 +41,7 @@ from asyncjobs.storage.memory import exchange as exchanging
 from asyncjobs.storage.memory import retention as trimming
 from asyncjobs.storage.memory.follow_up import conclude
 from asyncjobs.storage.memory.locks import MemoryLocks
+from asyncjobs.storage.memory.mending import mend
 from asyncjobs.storage.memory.recurrences import MemoryRecurrences
 from asyncjobs.storage.memory.shard import Shard
 from asyncjobs.storage.memory.snapshot import snapshot
@@ -197,6 +198,17 @@ class MemoryStorage(MemoryLocks, MemoryLimits, MemoryRecurrences):
         """See `AuditStorage.snapshot`."""
         with (part := self._shards[shard]).lock:
             return snapshot(part, len(self._shards))
+
+    async def mend(self, shard: int, finding: Finding, *, apply: bool = True) -> Mending | None:
+        """See `AuditStorage.mend`."""
+        with (part := self._shards[shard]).lock:
+            return mend(part, finding, apply=apply)
+
+    async def mend_recurring(
+        self, shard: int, finding: Finding, revision: str, timing: str, next_ms: int | None, *, apply: bool
+    ) -> Mending | None:
+        """See `AuditStorage.mend_recurring`. Here its definition can't be there without the rest."""
+        return None
 
     async def sweep_batches(self, shard: int) -> bool:
         """See `BatchStorage.sweep_batches`."""

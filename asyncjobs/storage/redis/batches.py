@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from asyncjobs.ids import shard_of
-from asyncjobs.storage.audit import Snapshot
 from asyncjobs.storage.base import BatchRecord, Members, NewBatch, Opened
 from asyncjobs.storage.redis import replies, scripts
 from asyncjobs.storage.redis.connection import EncodableArg
 from asyncjobs.storage.redis.shard import Shard
-from asyncjobs.storage.redis.snapshot import snapshot
+
+logger = logging.getLogger("asyncjobs.redis")
 
 MESSAGES = 200
 """Messages for other shards after which a further look for more is made by whoever carries on next."""
@@ -75,11 +76,20 @@ class RedisBatches:
     async def carry_on(self, shard: int) -> bool:
         """See `BatchStorage.carry_on`."""
         part = self._shards[shard]
-        more, messages = await part.run(scripts.CARRY_ON, part.now())
+        more, messages, dropped = await part.run(scripts.CARRY_ON, part.now())
+        if dropped:
+            logger.error(
+                "work that was to be carried on can't be, and is dropped (asyncjobs check --repair mends"
+                " what that leaves): %s",
+                dropped.decode(errors="replace"),
+            )
         if messages:
             messages = messages[: 2 * MESSAGES]
             for message, value in sorted(zip(messages[::2], messages[1::2], strict=True)):
-                await self._deliver(message.decode(), value)
+                if message.count(b" ") == 2:
+                    await self._deliver(message.decode(errors="replace"), value)
+                else:
+                    logger.error("a message to another shard can't be read, and is dropped: %r", message)
             await part.run(scripts.ACKNOWLEDGE, *messages)
         return bool(more)
 
@@ -94,10 +104,6 @@ class RedisBatches:
         else:
             ending, _, output = value.partition(b"\n")
             await shard.run(scripts.HEAR, shard.now(), to, other, ending, output[:1], output[1:])
-
-    async def snapshot(self, shard: int) -> Snapshot:
-        """See `AuditStorage.snapshot`."""
-        return await snapshot(self._shards[shard])
 
     async def sweep_batches(self, shard: int) -> bool:
         """See `BatchStorage.sweep_batches`."""

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from enum import Enum
 
 from asyncjobs.storage import base
+from asyncjobs.storage.audit import MEND_LIMIT
 from asyncjobs.storage.base import LimitUse, Numbers, On, Parent, State, UniqueClaim
+from asyncjobs.storage.locks import SWEPT
 
 SCHEMA_VERSION = 1
 
@@ -62,6 +64,7 @@ PATTERNS = {
     "lock": ":lock:{}",  # string: "number until token" of its holder
     "lock_waiters": ":lw:{}",  # zset: "token inbox" of who waits for it -> since when, ms
     "lock_askers": ":lu:{}",  # zset: the same -> until when, unless it asks again, ms
+    "locks": ":locks",  # zset: lock -> until when it is held, ms; those that ran out leave now and then
     # recurring jobs
     "recurring": ":recurring",  # hash: recurring job -> its definition, packed by whoever put it
     "recurring_next": ":recurring:next",  # zset: recurring job -> when to look at it, ms; +inf: never
@@ -72,6 +75,7 @@ PATTERNS = {
     "stats": ":stats",  # hash: totals
     "hour": ":stats:h:{}",  # hash: the same of one hour
     "day": ":stats:d:{}",
+    "aside": ":aside:{}",  # any: what was found in the place of another key, by that one's name and a time
 }
 
 FIELDS = {
@@ -295,6 +299,7 @@ LUA_CONSTANTS = {
     "WAITER_MS": base.WAITER_MS,
     "TOLD_MS": base.TOLD_MS,
     "DROP_LIMIT": base.DROP_LIMIT,
+    "SWEPT": SWEPT,
     "PRIORITY_STEP": PRIORITY_STEP,
     "PIECE": PIECE,
     "PIECES": PIECES,
@@ -311,6 +316,7 @@ LUA_CONSTANTS = {
     "PIN_MS": base.PIN_MS,
     "OUTPUT": OUTPUT,
     "RECEIPT": RECEIPT,
+    "MEND_LIMIT": MEND_LIMIT,
 }
 
 

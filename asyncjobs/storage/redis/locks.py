@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncjobs.ids import shard_for
-from asyncjobs.storage.locks import LockRecord, LockReply
+from asyncjobs.storage.locks import LockRecord, LockReply, running_out
 from asyncjobs.storage.redis import scripts
 from asyncjobs.storage.redis.shard import Shard
 
@@ -22,10 +22,10 @@ class RedisLocks:
         number, left = await shard.run(scripts.ACQUIRE_LOCK, shard.now(), name, token, ttl_ms, inbox)
         return LockReply(number, left)
 
-    async def renew_lock(self, name: str, token: str, ttl_ms: int) -> bool:
+    async def renew_lock(self, name: str, token: str, ttl_ms: int, floor: int = 0) -> bool:
         """See `LockStorage.renew_lock`."""
         shard = self._shard_of_lock(name)
-        return bool(await shard.run(scripts.RENEW_LOCK, shard.now(), name, token, ttl_ms))
+        return bool(await shard.run(scripts.RENEW_LOCK, shard.now(), name, token, ttl_ms, floor))
 
     async def release_lock(self, name: str, token: str, inbox: str = "") -> None:
         """See `LockStorage.release_lock`."""
@@ -36,7 +36,20 @@ class RedisLocks:
         """See `LockStorage.get_lock`."""
         shard = self._shard_of_lock(name)
         reply = await shard.run(scripts.GET_LOCK, shard.now(), name)
-        if reply is None:
-            return None
-        holder, number, until, waiting = reply
-        return LockRecord(name, holder.decode(errors="replace"), number, until, waiting)
+        return None if reply is None else _record(name.encode(), *reply)
+
+    async def locks(self, *, offset: int = 0, limit: int = 50) -> list[LockRecord]:
+        """See `LockStorage.locks`."""
+        if len(self._shards) == 1:
+            return await _locks(self._shards[0], offset, limit)
+        found = [lock for shard in self._shards for lock in await _locks(shard, 0, offset + limit)]
+        return sorted(found, key=running_out)[offset : offset + limit]
+
+
+async def _locks(shard: Shard, offset: int, limit: int) -> list[LockRecord]:
+    flat = await shard.run(scripts.LOCKS, shard.now(), offset, limit)
+    return [_record(*flat[at : at + 5]) for at in range(0, len(flat), 5)]
+
+
+def _record(name: bytes, holder: bytes, number: int, until: int, waiting: int) -> LockRecord:
+    return LockRecord(name.decode(), holder.decode(errors="replace"), number, until, waiting)

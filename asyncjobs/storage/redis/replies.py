@@ -40,7 +40,7 @@ _FINISHED = {str(code.value): code for code in Finished}
 _TIMED = frozenset({State.SCHEDULED, State.RETRYING})
 GRANT_VALUES = 9
 _B = {name: field.encode() for name, field in BATCH_FIELDS.items()}
-_BATCH_STATES = {
+BATCH_STATES = {
     STATES[State.STAGING].encode(): BatchState.STAGING,
     STATES[State.PROCESSING].encode(): BatchState.OPEN,
     STATES[State.SUCCEEDED].encode(): BatchState.SUCCEEDED,
@@ -213,7 +213,7 @@ def _add_extras(grants: list[Grant], extras: list[Any]) -> None:
 def batch_record(batch_id: str, flat: list[bytes]) -> BatchRecord | None:
     """A batch from its hash; None of one that is not there, or is being removed."""
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    state = _BATCH_STATES.get(fields.get(_B["state"], b""))
+    state = BATCH_STATES.get(fields.get(_B["state"], b""))
     if state is None:
         return None
 

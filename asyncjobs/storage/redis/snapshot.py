@@ -2,151 +2,362 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+import re
+from collections.abc import AsyncIterator
 from typing import Any
 
-from asyncjobs.storage.audit import BatchFacts, JobFacts, Snapshot
-from asyncjobs.storage.base import FINAL_STATES, State
+from asyncjobs.storage.audit import BatchFacts, Finding, JobFacts, RecurringFacts, Snapshot, WorkerFacts
+from asyncjobs.storage.base import FINAL_STATES, State, Until
 from asyncjobs.storage.redis import replies, scripts
-from asyncjobs.storage.redis.keys import BATCH_FIELDS, PATTERNS, STATE_OF, STATES
+from asyncjobs.storage.redis.keys import (
+    BATCH_FIELDS,
+    BATCH_FINISHED,
+    BATCH_OPEN,
+    META_FIELDS,
+    RECURRING_FIELDS,
+    STATE_OF,
+    STATES,
+    STUB,
+    WORKER_FIELDS,
+    limits_of,
+)
 from asyncjobs.storage.redis.replies import parents_of
 from asyncjobs.storage.redis.shard import Shard
+from asyncjobs.storage.redis.snapshot_limits import read_limits, read_unique_keys
+from asyncjobs.storage.redis.survey import DAY_MS, PAGE, Survey, survey
 
-PAGE = 500
-# The longer names first: a job's own key begins like those of what belongs to it.
-KINDS = ("continuations", "batch_continuations", "history", "log", "members", "job", "batch")
-LISTS = (State.AWAITING, State.SCHEDULED, State.RETRYING, *FINAL_STATES)
+LISTS = (State.AWAITING, State.SCHEDULED, State.THROTTLED, State.RETRYING, *FINAL_STATES)
+FOLLOW_UPS = "xralckdwn"
+"""What an entry of the follow-ups begins with (see `carry_on.lua`)."""
+CLAIM = re.compile(r"([sfp]) \d+ (.*)", re.DOTALL)
+LINKED = re.compile(r"([A-Za-z]*):(.*)", re.DOTALL)
+MARKER_LOOKS = 5
+"""How often a marker has to be missing: whoever takes one puts it back in a moment."""
+MARKER_PAUSE = 0.02
+NUMBER = re.compile(rb"-?\d+")
+
+META_TIMES = {
+    META_FIELDS["alive"]: DAY_MS,
+    META_FIELDS["hold"]: DAY_MS,
+    META_FIELDS["recurring_alive"]: DAY_MS,
+    META_FIELDS["recurring_hold"]: DAY_MS,
+    **{META_FIELDS["cursor"] + STATES[state]: DAY_MS for state in FINAL_STATES},
+}
+"""Fields of the meta key that hold a time, and how many ms from now that can be at most."""
+META_NUMBERS = (META_FIELDS["version"], META_FIELDS["fence"])
 
 
 async def snapshot(shard: Shard) -> Snapshot:
     """Read everything."""
-    found = Snapshot(await _now(shard))
-    kinds = [kind async for kind in _keys(shard)]
-    for state in LISTS:
-        found.lists[state] = {job async for job in _sorted(shard, shard.keys.key(state.value))}
-    for queue in await _strings(shard, "HKEYS", shard.keys.key("queues")):
-        found.queues[queue] = [
-            *await _strings(shard, "LRANGE", shard.keys.key("suspects", queue), 0, -1),
-            *[job async for job in _list(shard, shard.keys.key("queue", queue))],
-        ]
-        found.prioritized[queue] = {job async for job in _sorted(shard, shard.keys.key("priority", queue))}
-    ghosts = await _strings(shard, "HGETALL", shard.keys.key("ghosts"))
-    found.ghosts = {queue: int(number) for queue, number in zip(ghosts[::2], ghosts[1::2], strict=True)}
-    for worker in await _strings(shard, "ZRANGE", shard.keys.key("workers"), 0, -1):
-        found.held[worker] = set(await _strings(shard, "SMEMBERS", shard.keys.key("held", worker)))
-    for kind, name in kinds:
-        if kind in ("continuations", "batch_continuations"):
-            node = f"~{name}" if kind == "batch_continuations" else name
-            # Of jobs on other shards, nothing is known here.
-            edges = _scores(shard, shard.keys.key(kind, name))
-            found.edges[node] = {job: code % 2 == 1 async for job, code in edges}
-        elif kind == "batch":
-            await _read_batch(shard, found, name)
-    await _read_jobs(shard, found, (name for kind, name in kinds if kind == "job"))
-    entries = await _strings(shard, "ZRANGE", shard.keys.key("follow_ups"), 0, -1)
-    found.under_way = {entry[1:] if entry[0] in "ral" else f"~{entry[1:]}" for entry in entries}
-    looked_at = {name async for name in _sorted(shard, shard.keys.key("recurring_next"))}
-    names = await _strings(shard, "HKEYS", shard.keys.key("recurring"))
-    found.recurring = {name: name in looked_at for name in names}
-    return found
+    return await _Reader(shard).read()
 
 
-async def _now(shard: Shard) -> int:
-    if shard.clock is not None:
-        return shard.clock()
-    seconds, micros = await shard.persist(("TIME",))
-    return int(seconds) * 1000 + int(micros) // 1000
+class _Reader:
+    """Reads a shard."""
 
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self.keys = Survey()
+        self.found = Snapshot(0)
+        self.batches_left: set[str] = set()
 
-async def _keys(shard: Shard) -> AsyncIterator[tuple[str, str]]:
-    """Kind and name of every job's, batch's and continuations' key."""
-    escaped = "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in shard.tag)
-    cursor: Any = b"0"
-    seen: set[str] = set()
-    while True:
-        cursor, keys = await shard.persist(("SCAN", cursor, "MATCH", f"{escaped}:[jb]:*", "COUNT", PAGE))
-        for raw in keys:
-            key = raw.decode(errors="replace").removeprefix(shard.tag)
-            if key not in seen:
-                seen.add(key)
-                for kind in KINDS:
-                    before, _, after = PATTERNS[kind].partition("{}")
-                    if key.startswith(before) and key.endswith(after):
-                        yield kind, key[len(before) : len(key) - len(after)]
-                        break
-        if cursor == b"0":
-            return
+    async def read(self) -> Snapshot:
+        found = self.found
+        found.now_ms = await self.now()
+        # First the names: what comes later is then found where it is, but isn't missed where it isn't.
+        self.keys = await survey(self.shard)
+        found.findings = self.keys.findings
+        for state in LISTS:
+            found.lists[state] = {job async for job in self.sorted(state.value)}
+        found.expiring = {job async for job in self.sorted("expire")}
+        await self.read_queues()
+        await self.read_workers()
+        for kind, mark in (("continuations", ""), ("batch_continuations", "~")):
+            for name in self.keys.names[kind]:
+                # Of jobs on other shards, nothing is known here.
+                edges = self.scores(kind, name)
+                found.edges[mark + name] = {job: code % 2 == 1 async for job, code in edges}
+        await self.read_batches()
+        await read_unique_keys(self)
+        await read_limits(self)
+        await self.read_jobs()
+        await self.read_follow_ups()
+        await self.read_recurring()
+        await self.read_meta()
+        await self.read_locks()
+        await self.read_markers()
+        return found
 
+    # -- commands --
 
-async def _strings(shard: Shard, *command: Any) -> list[str]:
-    return [item.decode(errors="replace") for item in await shard.persist(command)]
+    async def now(self) -> int:
+        if self.shard.clock is not None:
+            return self.shard.clock()
+        seconds, micros = await self.shard.persist(("TIME",))
+        return int(seconds) * 1000 + int(micros) // 1000
 
+    async def call(self, command: str, kind: str, name: str = "", *args: Any) -> Any:
+        """A command on a key, with an empty answer if that holds something else."""
+        key = self.shard.keys.key(kind, name)
+        if key in self.keys.wrong:
+            return [b"0", []] if "SCAN" in command else []
+        return await self.shard.persist((command, key, *args))
 
-async def _scores(shard: Shard, key: str) -> AsyncIterator[tuple[str, int]]:
-    """By a scan, which finds all that is there from its beginning to its end, whatever comes and goes."""
-    cursor: Any = b"0"
-    while True:
-        cursor, flat = await shard.persist(("ZSCAN", key, cursor, "COUNT", PAGE))
-        for at in range(0, len(flat), 2):
-            yield flat[at].decode(errors="replace"), int(float(flat[at + 1]))
-        if cursor == b"0":
-            return
+    async def strings(self, command: str, kind: str, name: str = "", *args: Any) -> list[str]:
+        return [item.decode(errors="replace") for item in await self.call(command, kind, name, *args)]
 
+    async def value(self, kind: str, name: str) -> str:
+        return (await self.call("GET", kind, name) or b"").decode(errors="replace")
 
-async def _sorted(shard: Shard, key: str) -> AsyncIterator[str]:
-    async for item, _ in _scores(shard, key):
-        yield item
+    async def fields(self, kind: str, name: str = "") -> dict[str, bytes]:
+        flat = await self.call("HGETALL", kind, name)
+        return dict(zip((key.decode(errors="replace") for key in flat[::2]), flat[1::2], strict=True))
 
+    async def scan(self, command: str, kind: str, name: str = "") -> AsyncIterator[tuple[str, bytes]]:
+        """All that is there from its beginning to its end, whatever comes and goes."""
+        cursor: Any = b"0"
+        while True:
+            cursor, flat = await self.call(command, kind, name, cursor, "COUNT", PAGE)
+            for at in range(0, len(flat), 2):
+                yield flat[at].decode(errors="replace"), flat[at + 1]
+            if cursor == b"0":
+                return
 
-async def _list(shard: Shard, key: str) -> AsyncIterator[str]:
-    start = 0
-    while page := await _strings(shard, "LRANGE", key, start, start + 10 * PAGE - 1):
-        start += 10 * PAGE
-        for item in page:
+    async def scores(self, kind: str, name: str = "") -> AsyncIterator[tuple[str, int]]:
+        async for item, score in self.scan("ZSCAN", kind, name):
+            yield item, int(float(score))
+
+    async def sorted(self, kind: str, name: str = "") -> AsyncIterator[str]:
+        async for item, _ in self.scan("ZSCAN", kind, name):
             yield item
 
+    async def list(self, kind: str, name: str) -> AsyncIterator[str]:
+        start = 0
+        while page := await self.strings("LRANGE", kind, name, start, start + 10 * PAGE - 1):
+            start += 10 * PAGE
+            for item in page:
+                yield item
 
-async def _read_batch(shard: Shard, found: Snapshot, batch_id: str) -> None:
-    flat = await shard.persist(("HGETALL", shard.keys.key("batch", batch_id)))
-    record = replies.batch_record(batch_id, flat)
-    if record is None:
-        return
-    members = {member: None async for member in _sorted(shard, shard.keys.key("members", batch_id))}
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    batch = found.batches[batch_id] = BatchFacts(
-        record, list(members), continued=BATCH_FIELDS["continued"].encode() in fields
-    )
-    for state in FINAL_STATES:
-        batch.removed[state.value] = int(fields.get(b"t" + STATES[state].encode(), 0))
-    score = await shard.persist(("ZSCORE", shard.keys.key("batches"), batch_id))
-    batch.touched_ms = int(float(score)) if score is not None else 0
-    batch.listed = score is not None
+    def tell(self, kind: str, name: str, detail: str, place: str = "") -> None:
+        self.found.findings.append(Finding(kind, name, detail, place))
 
+    def tell_number(self, key_kind: str, name: str, field: str) -> None:
+        key = self.shard.keys.key(key_kind, name)
+        self.tell("number", key, f"its field {field!r} should hold a number that can be", field)
 
-async def _read_jobs(shard: Shard, found: Snapshot, ids: Iterable[str]) -> None:
-    page: list[str] = []
+    # -- parts --
 
-    async def read() -> None:
-        rows = await shard.run(scripts.INSPECT, *page)
-        for job_id, row in zip(page, rows, strict=True):
-            if row is None:
-                continue
-            text = [b"" if value is None else value for value in row]
-            found.jobs[job_id] = JobFacts(
-                STATE_OF.get(text[0], State.FAILED),
-                text[1].decode(errors="replace"),
-                text[2].decode(errors="replace"),
-                text[3].decode(errors="replace"),
-                int(text[4] or 0),
-                parents_of(text[5]),
-                frozenset(text[7].decode().split()),
-                bool(text[6]),
+    async def read_queues(self) -> None:
+        found, names = self.found, self.keys.names
+        flags = await self.fields("queues")
+        ghosts = await self.fields("ghosts")
+        for queue, number in ghosts.items():
+            if NUMBER.fullmatch(number):
+                found.ghosts[queue] = int(number)
+            else:
+                self.tell_number("ghosts", "", queue)
+        with_ids = names["queue"] | names["priority"] | names["suspects"]
+        for queue in with_ids | flags.keys():
+            found.queues[queue] = [job async for job in self.list("suspects", queue)]
+            found.queues[queue] += [job async for job in self.list("queue", queue)]
+            found.prioritized[queue] = {job async for job in self.sorted("priority", queue)}
+        found.unknown_queues = with_ids - flags.keys()
+
+    async def read_workers(self) -> None:
+        names = self.keys.names
+        registered = {worker async for worker in self.sorted("workers")}
+        fields = [WORKER_FIELDS[name] for name in ("reaping", "suspect", "number")]
+        for worker in registered | names["worker"] | names["held"]:
+            row = await self.call("HMGET", "worker", worker, *fields) or [None] * len(fields)
+            facts = self.found.workers[worker] = WorkerFacts(
+                held=set(await self.strings("SMEMBERS", "held", worker)),
+                # One whose key holds something else has a record, as long as that does.
+                known=any(row) or self.shard.keys.key("worker", worker) in self.keys.wrong,
+                registered=worker in registered,
+                reaping=bool(row[0]),
+                suspect=(row[1] or b"").decode(errors="replace"),
             )
-        page.clear()
+            facts.cancels = set(await self.strings("SMEMBERS", "cancels", worker))
 
-    for job_id in ids:
-        page.append(job_id)
-        if len(page) == PAGE:
-            await read()
-    if page:
-        await read()
+    async def read_batches(self) -> None:
+        listed = {batch: score async for batch, score in self.scores("batches")}
+        for batch_id in self.keys.names["batch"]:
+            await self.read_batch(batch_id, listed.get(batch_id))
+        self.batches_left = (self.keys.names["members"] | listed.keys()) - self.keys.names["batch"]
+
+    async def read_batch(self, batch_id: str, score: int | None) -> None:
+        flat = await self.call("HGETALL", "batch", batch_id)
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        record = replies.batch_record(batch_id, flat)
+        if record is None:
+            if fields.get(BATCH_FIELDS["state"].encode()) == STUB.encode():
+                self.found.given_up.add(batch_id)
+            elif fields:
+                self.found.lost_batches.add(batch_id)
+            return
+        counted = ("total", "nested", "nested_succeeded", "nested_failed")
+        final = [STATES[state] for state in FINAL_STATES]
+        for name in [BATCH_FIELDS[name] for name in counted] + final + ["t" + code for code in final]:
+            if not NUMBER.fullmatch(fields.get(name.encode(), b"0")):
+                self.tell_number("batch", batch_id, name)
+        batch = self.found.batches[batch_id] = BatchFacts(
+            record,
+            [member async for member in self.sorted("members", batch_id)],
+            continued=BATCH_FIELDS["continued"].encode() in fields,
+            touched_ms=score,
+        )
+        for state in FINAL_STATES:
+            batch.removed[state.value] = _int(fields.get(b"t" + STATES[state].encode(), b"0"))
+        if score is None:
+            batch.listed = False
+        elif record.state.is_finished:
+            batch.listed = BATCH_FINISHED <= score < BATCH_OPEN
+        else:
+            batch.listed = (score >= BATCH_OPEN) == (record.state.value == "open")
+
+    async def read_jobs(self) -> None:
+        found, names = self.found, list(self.keys.names["job"])
+        for at in range(0, len(names), PAGE):
+            page = names[at : at + PAGE]
+            rows = await self.shard.run(scripts.INSPECT, *page)
+            for job_id, row in zip(page, rows, strict=True):
+                if row is not None:
+                    found.jobs[job_id] = _job_facts(row)
+        for job_id in names:
+            passes, stub = job_id in self.keys.passing_jobs, job_id not in found.jobs
+            if passes and not stub:
+                self.tell("expiry", job_id, "it would be removed after a time", "stub")
+            elif stub and not passes:
+                self.tell("expiry", job_id, "its id would be remembered for ever", "stub")
+        for job_id in sorted((self.keys.names["history"] | self.keys.names["log"]) - found.jobs.keys()):
+            self.tell("orphan", job_id, "its history or its log is there, and the job isn't")
+        named = {job.batch for job in found.jobs.values()} & self.keys.names["batch_continuations"]
+        found.lost_batches |= self.batches_left | (named - self.keys.names["batch"])
+
+    async def read_follow_ups(self) -> None:
+        found = self.found
+        words = [word async for word, _ in self.scan("HSCAN", "outbox")]
+        entries = [entry async for entry in self.sorted("follow_ups")]
+        for word in words:
+            kind, _, rest = word.partition(" ")
+            to, _, other = rest.partition(" ")
+            if kind not in ("A", "D", "E") or not to or not other or " " in other:
+                self.tell("follow-up", word, "it is to be told another shard, and can't be read", "message")
+            else:
+                found.messages.add((kind, to, other) if kind == "E" else (kind, other, to))
+        if words and "x" not in entries:
+            self.tell("follow-up", "x", f"{len(words)} messages to other shards are there, and nobody knows")
+        for entry in entries:
+            if entry[:1] not in FOLLOW_UPS or not entry:
+                self.tell("follow-up", entry, "it is to be carried on, and makes no sense")
+        found.limits_under_way |= {entry[1:].partition("\n")[0] for entry in entries if entry[:1] in "wn"}
+        entries = [entry for entry in entries if entry[:1] not in "wn"]
+        found.under_way = {entry[1:] if entry[:1] in "ral" else f"~{entry[1:]}" for entry in entries}
+        for batch_id in found.given_up:
+            if f"d{batch_id}" not in entries:
+                self.tell("follow-up", f"d{batch_id}", f"batch {batch_id} is to be removed, and nobody knows")
+
+    async def read_recurring(self) -> None:
+        looked_at = {name: float(score) async for name, score in self.scan("ZSCAN", "recurring_next")}
+        definitions = {name: value async for name, value in self.scan("HSCAN", "recurring")}
+        fields = [RECURRING_FIELDS[name] for name in ("revision", "declared", "next")]
+        for name in looked_at.keys() | definitions.keys() | self.keys.names["recurring_facts"]:
+            row = await self.call("HMGET", "recurring_facts", name, *fields) or [None] * len(fields)
+            revision, declared, next_ = row
+            self.found.recurring[name] = RecurringFacts(
+                definitions.get(name),
+                known=revision is not None or (name not in definitions and declared is not None),
+                declared=declared is not None,
+                wanted=declared is not None and revision is None,
+                next_ms=int(next_) if next_ and NUMBER.fullmatch(next_) else None,
+                next_is_known=next_ == b"" or (next_ is not None and NUMBER.fullmatch(next_) is not None),
+                looked_at=looked_at.get(name),
+            )
+
+    async def read_meta(self) -> None:
+        meta = await self.fields("meta")
+        for field, value in meta.items():
+            number = value.removeprefix(b"(") if field in META_TIMES else value
+            if field in META_TIMES or field in META_NUMBERS:
+                most = META_TIMES.get(field)
+                if not NUMBER.fullmatch(number) or (most and int(number) > self.found.now_ms + most):
+                    self.tell_number("meta", "", field)
+        hour, day = str(self.found.now_ms // 3_600_000), str(self.found.now_ms // DAY_MS)
+        for kind, name in (("stats", ""), ("hour", hour), ("day", day)):
+            for field, value in (await self.fields(kind, name)).items():
+                if not NUMBER.fullmatch(value):
+                    self.tell_number(kind, name, field)
+
+    async def read_locks(self) -> None:
+        names = self.keys.names
+        for lock in self.keys.endless_locks:
+            self.tell("lock", lock, "it would never be given up")
+        for lock in names["lock_waiters"] | names["lock_askers"]:
+            waiters = {waiter async for waiter in self.sorted("lock_waiters", lock)}
+            askers = {waiter async for waiter in self.sorted("lock_askers", lock)}
+            if waiters != askers:
+                self.tell("lock", lock, f"{len(waiters ^ askers)} wait for it that can't be told")
+
+    async def read_markers(self) -> None:
+        """Those of queues that aren't paused and have more than suspects, which wake nobody by themselves."""
+        flags = await self.fields("queues")
+        for queue in sorted(self.keys.names["queue"] | self.keys.names["priority"]):
+            if flags.get(queue) == b"":
+                for _ in range(MARKER_LOOKS):
+                    keys = [self.shard.keys.key(kind, queue) for kind in ("wake", "queue", "priority")]
+                    marker, *ids = [await self.shard.persist(("EXISTS", key)) for key in keys]
+                    if marker or not any(ids):
+                        break
+                    await asyncio.sleep(MARKER_PAUSE)
+                else:
+                    self.tell("marker", queue, "it has jobs, and no marker that would wake a worker for them")
+
+
+def _int(value: bytes) -> int:
+    return int(value) if NUMBER.fullmatch(value) else 0
+
+
+def _job_facts(row: list[Any]) -> JobFacts:
+    unheard, *values = [b"" if value is None else value for value in row]
+    state, queue, worker, batch, unmet, parents, continued, exchange, cancelled = values[:9]
+    ghost_in, expires, linked, takes_outputs, limits, throttled_by, unique, deadline = values[9:17]
+    enqueued, created, started = values[17:]
+    known = STATE_OF.get(state)
+    facts = JobFacts(
+        known or State.FAILED,
+        queue.decode(errors="replace"),
+        worker.decode(errors="replace"),
+        batch.decode(errors="replace"),
+        int(unmet) if NUMBER.fullmatch(unmet) else 0 if not unmet else -1,
+        parents_of(parents) if parents else (),
+        frozenset(unheard.decode(errors="replace").split()),
+        continued=bool(continued),
+        cancel_requested=bool(cancelled),
+        ghost_in=ghost_in.decode(errors="replace"),
+        stamp=(_int(enqueued or created), _int(started)),
+        expires=bool(expires),
+        limits=limits_of(limits.decode(errors="replace")),
+        throttled_by=throttled_by.decode(errors="replace")[2:],
+        begun=bool(started),
+    )
+    if claim := CLAIM.fullmatch(unique.decode(errors="replace")):
+        facts.until, facts.unique = Until(claim[1]), claim[2]
+    links = LINKED.fullmatch(linked.decode(errors="replace") or ":")
+    flags, linked_batch = links.groups() if links else ("", "?")
+    if known is None:
+        facts.unreadable = "its record doesn't say what state it is in"
+    elif known is State.ENQUEUED and not queue:
+        facts.broken = "it is enqueued, and its record names no queue"
+    elif known is State.PROCESSING and not exchange:
+        facts.broken = "it is processing, and its record doesn't name its lease"
+    elif (
+        linked_batch != facts.batch
+        or (continued and "C" not in flags)
+        or (takes_outputs and "I" not in flags)
+        or (limits and "L" not in flags)
+        or (unique and "U" not in flags)
+        or (deadline and "X" not in flags)
+    ):
+        facts.broken = "its record contradicts itself on what its way sets off"
+    return facts

@@ -35,6 +35,7 @@ from asyncjobs.storage.redis.heartbeat import RedisHeartbeatLink
 from asyncjobs.storage.redis.keys import SCHEMA_VERSION, STATES
 from asyncjobs.storage.redis.limits import RedisLimits
 from asyncjobs.storage.redis.locks import RedisLocks
+from asyncjobs.storage.redis.mending import RedisMending
 from asyncjobs.storage.redis.pools import make_pools
 from asyncjobs.storage.redis.reading import RedisReading
 from asyncjobs.storage.redis.recurrences import RedisRecurrences
@@ -51,7 +52,7 @@ SHORTEST_WAIT = 0.01
 """Seconds. To a blocking command a time-out of 0 means for ever, and Redis 6.2 rounds 1 ms down to it."""
 
 
-class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLimits, RedisLocks):
+class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLimits, RedisLocks, RedisMending):
     """A namespace in Redis.
 
     `shards`: over how many hash tags it is spread (more than 1 only for Redis Cluster). `clock`: a test's own
@@ -233,11 +234,12 @@ class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLimits, Re
         """See `Storage.receive`."""
         part = self._shards[shard]
         key = part.keys.inbox(inbox)
-        first = await part.persist(("BLPOP", key, max(timeout, SHORTEST_WAIT)), wait=timeout)
-        if first is None:
-            return []
-        further: list[bytes] = await part.persist(("LPOP", key, 1000)) or []
-        return [job.decode() for job in (first[1], *further)]
+        # In this order, so that what is waited for is told without another round trip.
+        there: list[bytes] = await part.persist(("LPOP", key, 1000)) or []
+        if not there and timeout > 0:
+            first = await part.persist(("BLPOP", key, max(timeout, SHORTEST_WAIT)), wait=timeout)
+            there = [] if first is None else [first[1]]
+        return [job.decode() for job in there]
 
     # -- running jobs --
 

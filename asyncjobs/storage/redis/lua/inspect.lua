@@ -1,10 +1,12 @@
 -- inspect: what an audit has to know of jobs.
--- KEYS: t. ARGV: ids. Reply: for each the values of its fields, or false where its key holds no job; those of parents
--- on other shards that it hasn't heard of, as one string, come last. O(ids), O(fields) for those that wait.
+-- KEYS: t. ARGV: ids. Reply: for each the values of its fields, or false where its key holds no job (a stub, say); the
+-- parents on other shards that it hasn't heard of, as one string, come first. O(ids), O(fields) for those that wait.
 local reply = {}
 for at = A.rest, #ARGV do
-  local row = redis.pcall('HMGET', K.job(ARGV[at]), F.state, F.queue, F.worker, F.batch, F.unmet, F.parents, F.continued)
-  if row.err or not row[1] or row[1] == STUB then
+  local row = redis.pcall('HMGET', K.job(ARGV[at]), F.state, F.queue, F.worker, F.batch, F.unmet, F.parents, F.continued,
+    F.exchange, F.cancel_requested, F.ghost_in, F.expires, F.linked, F.takes_outputs, F.limits, F.throttled_by, F.unique,
+    F.deadline, F.enqueued, F.created, F.started)
+  if row.err or row[1] == STUB or (not row[1] and redis.call('EXISTS', K.job(ARGV[at])) == 0) then
     reply[#reply + 1] = false
   else
     local unheard = {}
@@ -15,7 +17,7 @@ for at = A.rest, #ARGV do
         end
       end
     end
-    row[8] = table.concat(unheard, ' ')
+    table.insert(row, 1, table.concat(unheard, ' '))
     reply[#reply + 1] = row
   end
 end

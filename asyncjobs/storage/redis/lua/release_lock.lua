@@ -1,7 +1,7 @@
 -- release_lock: lets go of a lock if it is still its holder's, or of a place among those who wait for it; if it is
 -- free now, tells the longest waiting ones: several, as some may have died. Who comes first gets it.
--- KEYS: t. ARGV: now, name, token, inbox (where it waited) or "". Reply: 1, or 0 if another holds it. O(log waiters), and
--- that for each waiter that is told or dropped.
+-- KEYS: t. ARGV: now, name, token, inbox (where it waited) or "". Reply: 1, or 0 if another holds it. O(log waiters
+-- + log locks), and the former for each waiter that is told or dropped.
 -- @include now
 -- @include held_lock
 -- @include lock_waiters
@@ -13,6 +13,7 @@ if holder and holder ~= A.token then
   return 0
 end
 redis.call('DEL', K.lock(A.name))
+redis.call('ZREM', K.locks, A.name)
 for _, waiter in ipairs(redis.call('ZRANGE', K.lock_waiters(A.name), 0, TOLD_LIMIT - 1)) do
   local token, inbox = string.match(waiter, '^(.*) (%S+)$')
   redis.call('RPUSH', K.inbox(inbox), token)

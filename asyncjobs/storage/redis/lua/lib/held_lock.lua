@@ -7,7 +7,8 @@ local function held_lock(name)
   end
 end
 
--- hold_lock(name, number, token, ttl): lets it be held for a time (ms) from now on. O(1).
+-- hold_lock(name, number, token, ttl): lets it be held for a time (ms) from now on. O(log locks).
 local function hold_lock(name, number, token, ttl)
   redis.call('SET', K.lock(name), string.format('%.0f %.0f %s', number, now + ttl, token), 'PX', ttl)
+  redis.call('ZADD', K.locks, now + ttl, name)
 end

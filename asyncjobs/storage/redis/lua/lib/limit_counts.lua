@@ -3,6 +3,7 @@
 -- O(1) each, once a script for each limit; O(starts that have left its window) for a rate.
 local ledger = {
   all = {}, entries = {}, touched = {}, numbers = {}, uses = {}, parked = {}, woken = {}, left = {}, busy = {}, idle = {},
+  rates = 0,
 }
 
 local function name_of(id)
@@ -66,9 +67,17 @@ local function more_running(entry, n)
   touch(entry)
 end
 
--- Starts that have left the window don't count any more.
+-- Starts that have left the window don't count any more; none does of what isn't a rate any more.
 local function forget_starts(entry)
   local key, horizon, rows = K.limit_starts(entry.id), now - entry.per, nil
+  if entry.per == 0 then
+    if entry.started > 0 then
+      redis.call('UNLINK', key)
+      entry.started = 0
+      touch(entry)
+    end
+    return
+  end
   repeat
     rows = redis.pcall('LRANGE', key, 0, 19)
     if rows.err then
@@ -111,9 +120,7 @@ local function declare(use)
   for _, entry in ipairs(ledger.all) do
     if name_of(entry.id) == name then
       entry.most, entry.per = use.most, use.per
-      if entry.per > 0 then
-        forget_starts(entry)
-      end
+      forget_starts(entry)
       touch(entry)
     end
   end
@@ -161,9 +168,7 @@ local function entry_of(id, use)
   entry.active, entry.waited = #flat > 0, entry.waits > 0
   ledger.entries[id] = entry
   ledger.all[#ledger.all + 1] = entry
-  if entry.per > 0 then
-    forget_starts(entry)
-  end
+  forget_starts(entry)
   return entry
 end
 
@@ -201,19 +206,22 @@ local function save(entry)
   if not active then
     if entry.active then
       redis.call('UNLINK', key)
-      ledger.idle[#ledger.idle + 1] = entry.id
     end
+    ledger.idle[#ledger.idle + 1] = entry.id
   elseif #set > 0 then
     redis.call('HSET', key, unpack(set))
     if not entry.active then
       ledger.busy[#ledger.busy + 1], ledger.busy[#ledger.busy + 2] = 0, entry.id
+      ledger.rates = ledger.rates + (entry.per > 0 and 1 or 0)
     end
   end
   if entry.starts > 0 then
     redis.call('RPUSH', K.limit_starts(entry.id), string.format('%.0f %.0f', now, entry.starts))
     redis.call('PEXPIRE', K.limit_starts(entry.id), entry.per + STUB_MS)
   end
-  if entry.per > 0 then
+  if entry.per == 0 and was[L.started] then
+    redis.call('PERSIST', key)
+  elseif entry.per > 0 then
     -- What counts starts alone is of no use when they are past; anything else has to stay.
     if lasting then
       redis.call('PERSIST', key)
@@ -236,6 +244,16 @@ local function save(entry)
   end
 end
 
+-- Of a rate, what is counted expires by itself, and leaves its id behind. For each that is new, two are looked at, so that
+-- at most about half of them are such.
+local function forget_expired()
+  for _, id in ipairs(redis.call('ZRANDMEMBER', K.active_limits, math.min(2 * ledger.rates, WINDOWS_LIMIT))) do
+    if redis.call('EXISTS', K.limit(id)) == 0 then
+      ledger.idle[#ledger.idle + 1] = id
+    end
+  end
+end
+
 -- save_limits(): writes all that this script has changed. Once, as its last step but waking. O(limits changed).
 local function save_limits()
   if #ledger.parked > 0 then
@@ -248,6 +266,9 @@ local function save_limits()
     if entry.changed then
       save(entry)
     end
+  end
+  if ledger.rates > 0 then
+    forget_expired()
   end
   if #ledger.busy > 0 then
     redis.call('ZADD', K.active_limits, unpack(ledger.busy))

@@ -1,0 +1,148 @@
+-- mend_limit: a limit counts the jobs that are under it, and lets in those that it has room for.
+-- KEYS: t. ARGV: now, apply ("" = only say what would be done), id.
+-- Reply: what is done, "" if nothing is wrong; after a "!", why nothing can be done. O(leases + ids in queues + waiters).
+-- @include now
+-- @include repairs
+-- @include conclude
+local AT_ONCE = 100 * MEND_LIMIT
+local key, id, busy = K.limit(A.id), A.id, nil
+local held, let_in, waiting = 0, {}, {}
+
+-- Whether a job is in a state and under this limit, and whether it counts it as a rate.
+local function is_under(job, state, queue)
+  local row = redis.pcall('HMGET', K.job(job), F.state, F.queue, F.limits, F.throttled_by)
+  if row[1] ~= state or not row[3] or (queue and row[2] ~= queue) then
+    return false
+  end
+  for _, use in ipairs(uses_of(row[3])) do
+    if use.id == id then
+      return true, use.per > 0, string.sub(row[4] or '', 3) == id
+    end
+  end
+  return false
+end
+
+local function count_held()
+  for _, worker in ipairs(redis.call('ZRANGE', K.workers, 0, -1)) do
+    local jobs = redis.pcall('SMEMBERS', K.held(worker))
+    for _, job in ipairs(jobs.err and {} or jobs) do
+      local is_held, is_rate = is_under(job, S.processing)
+      held = held + (is_held and not is_rate and 1 or 0)
+    end
+  end
+end
+
+local function count_let_in(queue)
+  local places = {
+    { 'LLEN', 'LRANGE', K.suspects(queue) }, { 'ZCARD', 'ZRANGE', K.priority(queue) }, { 'LLEN', 'LRANGE', K.queue(queue) },
+  }
+  local seen = {}
+  for _, place in ipairs(places) do
+    local length = redis.pcall(place[1], place[3])
+    if type(length) == 'number' and length > AT_ONCE then
+      busy = queue
+    elseif type(length) == 'number' then
+      for _, job in ipairs(redis.call(place[2], place[3], 0, -1)) do
+        if not seen[job] and is_under(job, S.enqueued, queue) then
+          seen[job] = true
+          let_in[queue] = (let_in[queue] or 0) + 1
+        end
+      end
+    end
+  end
+end
+
+local function count_waiting(queue)
+  local waiters = redis.pcall('ZRANGE', K.limit_waiters(id .. ':' .. queue), 0, -1)
+  for _, job in ipairs(waiters.err and {} or waiters) do
+    local is_there, _, waits = is_under(job, S.throttled, queue)
+    if is_there and waits then
+      waiting[queue] = (waiting[queue] or 0) + 1
+    else
+      to_mend(job .. ' is not said to wait for it any more', function()
+        redis.call('ZREM', K.limit_waiters(id .. ':' .. queue), job)
+      end)
+    end
+  end
+end
+
+local queues = {}
+for _, queue in ipairs(redis.call('HKEYS', K.queues)) do
+  queues[queue] = true
+end
+local was, lasting = {}, false
+local flat = redis.pcall('HGETALL', key)
+for at = 1, flat.err and 0 or #flat, 2 do
+  local field, n = flat[at], tonumber(flat[at + 1])
+  was[field] = n or -1
+  if field ~= L.running and field ~= L.started then
+    queues[string.sub(field, 2)] = true
+  end
+end
+count_held()
+for queue in pairs(queues) do
+  count_let_in(queue)
+  count_waiting(queue)
+end
+if busy then
+  return '!pause queue ' .. busy .. ' until fewer jobs are in it: it has too many to be counted in one step'
+end
+
+local function compare(field, n, what)
+  local said = was[field] or 0
+  lasting = lasting or n > 0
+  if said ~= n then
+    to_mend(string.format('it counts %d %s where it said %d', n, what, said), function() end)
+  end
+end
+compare(L.running, held, 'that run')
+local names = {}
+for queue in pairs(queues) do
+  names[#names + 1] = queue
+end
+table.sort(names)
+local numbers, vain = numbers_of(name_of(id)), {}
+local starts = redis.pcall('LINDEX', K.limit_starts(id), -1)
+local window = numbers and numbers.per > 0 and type(starts) == 'string'
+for _, queue in ipairs(names) do
+  compare(L.enqueued .. queue, let_in[queue] or 0, 'enqueued in ' .. queue)
+  compare(L.waiting .. queue, waiting[queue] or 0, 'of ' .. queue .. ' that wait')
+  local free = numbers and numbers.most - (numbers.per > 0 and 0 or held) or 0
+  if (waiting[queue] or 0) > 0 and not window and free > (let_in[queue] or 0) then
+    vain[#vain + 1] = queue
+  end
+end
+if #vain > 0 then
+  to_mend('those of ' .. table.concat(vain, ', ') .. ' are let in as far as there is room', function() end)
+end
+if window and next(waiting) and not redis.call('ZSCORE', K.limit_due, id) then
+  to_mend('workers look at it again when its window opens', function() end)
+end
+if lasting and redis.call('PTTL', key) >= 0 then
+  to_mend('it is not forgotten any more', function()
+    redis.call('PERSIST', key)
+  end)
+end
+if lasting and not redis.call('ZSCORE', K.active_limits, id) then
+  to_mend('it is in the list of limits', function()
+    redis.call('ZADD', K.active_limits, 0, id)
+  end)
+end
+local text = mended()
+if A.apply ~= '' and text ~= '' then
+  local entry = entry_of(id)
+  entry.running, entry.waits = held, 0
+  for _, queue in ipairs(names) do
+    entry.enqueued[queue], entry.waiting[queue] = let_in[queue], waiting[queue]
+    entry.waits = entry.waits + (waiting[queue] or 0)
+    if (was[L.enqueued .. queue] or 0) ~= 0 and not let_in[queue] then
+      entry.enqueued[queue] = 0
+    end
+    if (was[L.waiting .. queue] or 0) ~= 0 and not waiting[queue] then
+      entry.waiting[queue] = 0
+    end
+  end
+  touch(entry)
+  conclude({})
+end
+return text
