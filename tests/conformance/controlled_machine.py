@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
 from asyncjobs.ids import shard_of
+from asyncjobs.storage.audit.limits import limits as wrong_limits
+from asyncjobs.storage.audit.unique import unique as wrong_keys
 from asyncjobs.storage.base import LimitUse, NewJob, Numbers, State, UniqueClaim, Until
 from tests.conformance.linked_machine import LinkedMachine, linked_jobs
 from tests.conformance.machine import again, pick
@@ -85,6 +87,13 @@ class ControlledMachine(LinkedMachine):
         self.carry_on_all()
         self.both(lambda storage: storage.set_limit(name, numbers), again=again)
         self.carry_on_all()
+
+    @rule()
+    def nothing_contradicts_itself(self) -> None:
+        for storage in (self.memory, self.redis):
+            for shard in range(self.shard_count):
+                found = self.loop.run_until_complete(storage.snapshot(shard))
+                assert [*wrong_limits(found), *wrong_keys(found)] == [], found
 
     @invariant()
     def limits_do_not_differ(self) -> None:

@@ -33,7 +33,8 @@ async def runs_of(client: Client, ledger: Ledger, ids: Iterable[str]) -> list[Ru
         lines.setdefault(line.job_id, []).append(line)
     found: list[Run] = []
     for job in await jobs_of(client, ids):
-        lost = {e.attempt: e.at_ms / 1000 for e in await job.history() if e.event == "recovered"}
+        history = await job.history() if job.recoveries else []
+        lost = {entry.attempt: entry.at_ms / 1000 for entry in history if entry.event == "recovered"}
         told = lines.get(job.id, [])
         for begun in (line for line in told if line.event == "start"):
             same = [line.at for line in told if line.event == "end" and line.attempt == begun.attempt]
