@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncjobs import Client, Job, Registry, Retry, State, SyncClient, Unique
+from asyncjobs import Client, Job, Limit, Registry, Retry, State, SyncClient, Unique
 from asyncjobs.errors import (
     JobCancelled,
     JobStateError,
@@ -166,6 +166,21 @@ async def test_debouncing_runs_the_last_call_alone(
         with pytest.raises(JobCancelled, match=r"job \w+ of the same unique key took its place"):
             await job.result(timeout=10)
     assert saved == ["Hello"]
+
+
+async def test_one_that_is_throttled_makes_room_as_well(client: Client, registry: Registry) -> None:
+    @registry.job(unique=Unique("{key}", on_conflict="replace"), limits=[Limit("database", 1)])
+    async def query(key: str, number: int) -> None: ...
+
+    if client.storage.shards > 1:
+        return
+    # All of them in one step.
+    jobs = await client.enqueue_many(query.call(key, number) for number in range(3) for key in "ab")
+    (enqueued,) = await client.jobs("enqueued")
+    (throttled,) = await client.jobs("throttled")
+    assert {enqueued.id, throttled.id} == {job.id for job in jobs[-2:]}
+    assert await client.count("cancelled") == 4
+    assert await client.check(pause=0) == []
 
 
 async def test_one_that_runs_goes_on_when_another_takes_its_key(

@@ -92,9 +92,9 @@ local function enter_queue(id, queue, priority, limits)
   return false
 end
 
--- A job that was throttled isn't any more.
+-- A job that was throttled, perhaps by this very script, isn't any more.
 local function left_waiters(id, queue, throttled_by)
-  redis.call('ZREM', K.throttled, id)
+  ledger.left[#ledger.left + 1] = id
   local limit = string.match(throttled_by or '', '^%S (.*)$')
   if limit and redis.call('ZREM', K.limit_waiters(limit .. ':' .. queue), id) == 1 then
     more_waiting(entry_of(limit), queue, -1)
