@@ -7,8 +7,11 @@ import logging
 import pytest
 
 from asyncjobs import Client, Registry, Worker
-from asyncjobs.ids import shard_of
+from asyncjobs.ids import new_id, shard_of
+from asyncjobs.storage.base import NewJob
+from asyncjobs.storage.redis import scripts
 from asyncjobs.storage.redis.keys import BATCH_FIELDS, FIELDS, STATES, Keys, hash_tag
+from asyncjobs.storage.redis.storage import RedisStorage
 from asyncjobs.storage.states import State
 from tests.servers import Server
 from tests.waiting import eventually
@@ -84,6 +87,41 @@ async def test_what_is_too_much_for_one_step(server: Server):
         found = await client.batch_of(batch.id).refresh()
         assert (found.state, found.succeeded) == ("succeeded", count)
         assert (await client.stats()).totals["succeeded"] == count + 1
+
+
+async def test_a_batch_that_is_made_anew_cant_finish_before_it_is_counted(server: Server):
+    async with Client(server.url, registry=registry) as client:
+        async with client.batch() as batch:
+            batch.enqueue_many(double.call(number) for number in range(3))
+        after = await client.continue_with(batch, double, 1)
+        server.command("DEL", KEYS.key("batch", batch.id))
+        (lost,) = [finding for finding in await client.check(pause=0) if finding.kind == "batch"]
+        assert await client.storage.mend(0, lost) is not None
+        async with Worker(registry, client):
+            await eventually(lambda: ended(client, 3))
+            assert (await client.read(after.id)).state is State.AWAITING
+            await client.repair(pause=0)
+            assert await after.result(timeout=10) == 2
+        found = await client.batch_of(batch.id).refresh()
+        assert (found.state, found.total, found.succeeded) == ("succeeded", 3, 3)
+
+
+async def ended(client: Client, count: int) -> bool:
+    return await client.count("succeeded") == count
+
+
+async def test_a_batch_that_was_counted_too_long_ago_is_left_alone(server: Server):
+    storage = RedisStorage(server.url)
+    async with Client(storage, registry=registry) as client:
+        async with client.batch() as batch:
+            batch.enqueue(double, 1)
+        shard = storage._shards[0]
+        vector = (await shard.run(scripts.COUNT_MEMBERS, batch.id, 0, 10))[0]
+        told = ("1", batch.id, vector, 0, 0, "", BATCH_FIELDS["total"], 1)
+        assert await shard.run(scripts.MEND_BATCH, "", *told) == b""
+        await client.storage.create([NewJob(new_id(), double.name, "default", batch=batch.id)])
+        assert await shard.run(scripts.MEND_BATCH, "", *told[:-1], 7) == b"?"
+        assert (await client.batch_of(batch.id).refresh()).total == 2
 
 
 async def test_what_cant_be_carried_on_is_dropped_and_stops_nothing(
