@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 
-from asyncjobs import Client
+from asyncjobs import Call, Client
 from asyncjobs.storage.redis import scripts
 from tests.conftest import ServerFactory
 from tests.faults.apps import limited
@@ -25,17 +25,20 @@ LEASE = 3
 BACK_WITHIN = LEASE + 1.5
 KILLS = 4
 KEYS = "abcdef"
+QUEUES = ("default", "other")
+"""Each of them may have jobs that there is room for; all of them together may not run."""
 
 
 async def some_jobs(client: Client, chance: random.Random, count: int) -> dict[str, str]:
     """Jobs under a limit, half of them under a mutex, too; its key by their ids."""
     keys = [chance.choice(KEYS) if chance.random() < 0.5 else "" for _ in range(count)]
-    calls = [
-        limited.exclusive.call(key, chance.uniform(0, 0.1))
-        if key
-        else limited.slotted.call(chance.uniform(0, 0.1))
-        for key in keys
-    ]
+    calls: list[Call[int]] = []
+    for key in keys:
+        queue, seconds = chance.choice(QUEUES), chance.uniform(0, 0.1)
+        if key:
+            calls.append(limited.exclusive.options(queue=queue).call(key, seconds))
+        else:
+            calls.append(limited.slotted.options(queue=queue).call(seconds))
     jobs = await client.enqueue_many(calls)
     return {job.id: key for job, key in zip(jobs, keys, strict=True)}
 
@@ -78,11 +81,11 @@ async def test_those_of_a_dead_worker_count_until_its_lease_is_over(
     redis_url: str, start_worker: WorkerFactory, ledger: Ledger
 ):
     async with Client(redis_url, registry=limited.registry) as client:
-        victim = start_worker(redis_url, app=APP, lease=LEASE)
+        victim = start_worker(redis_url, app=APP, queues=QUEUES, lease=LEASE)
         held = await client.enqueue_many(limited.slotted_at_gate.call("never") for _ in range(SLOTS))
         await eventually(lambda: len(ledger.runs()) == SLOTS)
         waiting = await client.enqueue_many(limited.slotted.call(0.01) for _ in range(20))
-        start_worker(redis_url, app=APP, lease=LEASE)
+        start_worker(redis_url, app=APP, queues=QUEUES, lease=LEASE)
         killed_at = time.time()
         victim.kill()
         (dead,) = [worker for worker in await client.workers() if worker.id == victim.id]
@@ -103,7 +106,7 @@ async def test_kills_under_load(
     redis_url: str, start_worker: WorkerFactory, ledger: Ledger, moments: random.Random
 ):
     def start() -> WorkerProcess:
-        return start_worker(redis_url, app=APP, wait=False, lease=LEASE, concurrency=20)
+        return start_worker(redis_url, app=APP, queues=QUEUES, wait=False, lease=LEASE, concurrency=20)
 
     async with Client(redis_url, registry=limited.registry) as client:
         workers = [start() for _ in range(3)]
@@ -123,11 +126,11 @@ async def test_a_worker_that_stood_still_past_its_lease(
     redis_url: str, start_worker: WorkerFactory, ledger: Ledger, moments: random.Random
 ):
     async with Client(redis_url, registry=limited.registry) as client:
-        stopped = start_worker(redis_url, app=APP, lease=LEASE)
+        stopped = start_worker(redis_url, app=APP, queues=QUEUES, lease=LEASE)
         held = await client.enqueue_many(limited.slotted_at_gate.call("first") for _ in range(SLOTS))
         await eventually(lambda: len(ledger.runs()) == SLOTS)
         stopped.pause()
-        start_worker(redis_url, app=APP, lease=LEASE)
+        start_worker(redis_url, app=APP, queues=QUEUES, lease=LEASE)
         keys = await some_jobs(client, moments, 40)
         assert [await job.result(timeout=30) for job in held] == [2] * SLOTS
         # It comes back in the middle of the others', and hands in what isn't its own any more.
@@ -147,7 +150,8 @@ async def test_lost_replies_and_cut_connections(
         Client(proxy.url, registry=limited.registry) as through,
     ):
         workers = [
-            start_worker(proxy.url, app=APP, lease=LEASE, patience=patience) for patience in (10, 0.01)
+            start_worker(proxy.url, app=APP, queues=QUEUES, lease=LEASE, patience=patience)
+            for patience in (10, 0.01)
         ]
         keys: dict[str, str] = {}
         for script in (scripts.EXCHANGE, scripts.CREATE, scripts.EXCHANGE):
@@ -170,13 +174,13 @@ async def test_a_granted_job_whose_worker_never_heard_of_it(
     """It counts as one that runs, until the lease is over."""
     async with Client(server.url, registry=limited.registry) as client:
         with ThreadedProxy(server.port) as proxy:
-            worker = start_worker(proxy.url, app=APP, lease=LEASE)
+            worker = start_worker(proxy.url, app=APP, queues=QUEUES, lease=LEASE)
             fault = proxy.drop_reply(scripts.EXCHANGE.sha, times=10**9)
             jobs = await client.enqueue_many(limited.slotted.call() for _ in range(10))
             await eventually(lambda: fault.hits > 2)
             assert await running(client) == (SLOTS, 10 - SLOTS)
             worker.kill()
-        start_worker(server.url, app=APP, lease=LEASE)
+        start_worker(server.url, app=APP, queues=QUEUES, lease=LEASE)
         ids = [job.id for job in jobs]
         await all_succeeded(client, ids)
         assert ledger.runs() == dict.fromkeys(ids, 1)
@@ -188,7 +192,7 @@ async def test_redis_killed_and_its_scripts_forgotten(
 ):
     server = own_server(appendonly="yes", appendfsync="always")
     async with Client(server.url, registry=limited.registry) as client:
-        workers = [start_worker(server.url, app=APP, lease=LEASE) for _ in range(2)]
+        workers = [start_worker(server.url, app=APP, queues=QUEUES, lease=LEASE) for _ in range(2)]
         keys: dict[str, str] = {}
         for fault in ("flush", "kill", "flush", "kill"):
             keys |= await some_jobs(client, moments, 25)
@@ -208,7 +212,7 @@ async def test_a_rate_while_workers_are_killed(
     redis_url: str, start_worker: WorkerFactory, ledger: Ledger, moments: random.Random
 ):
     def start() -> WorkerProcess:
-        return start_worker(redis_url, app=APP, wait=False, lease=LEASE, concurrency=20)
+        return start_worker(redis_url, app=APP, queues=QUEUES, wait=False, lease=LEASE, concurrency=20)
 
     async with Client(redis_url, registry=limited.registry) as client:
         workers = [start() for _ in range(2)]

@@ -15,13 +15,18 @@ from tests.races.jobs import SLOTS, TENANT_SLOTS, registry
 
 APP = "tests.races.jobs"
 WORKERS = 3
+QUEUES = ("default", "other", "third")
+"""Each of them may have jobs that there is room for; all of them together may not run."""
 
 
 async def test_a_mutex_of_five_keys(redis_url: str, start_worker: WorkerFactory, ledger: Ledger):
     async with Client(redis_url, registry=registry) as client:
         for _ in range(WORKERS):
-            start_worker(redis_url, app=APP, wait=False)
-        calls = [jobs.exclusive.call(f"key-{number % 5}") for number in range(200)]
+            start_worker(redis_url, app=APP, queues=QUEUES, wait=False)
+        calls = [
+            jobs.exclusive.options(queue=QUEUES[number % 3]).call(f"key-{number % 5}")
+            for number in range(200)
+        ]
         made = await client.enqueue_many(calls)
         keys = {job.id: number % 5 for number, job in enumerate(made)}
         await all_succeeded(client, keys)
@@ -37,8 +42,10 @@ async def test_a_thousand_of_which_ten_run_at_once(
     redis_url: str, start_worker: WorkerFactory, ledger: Ledger
 ):
     async with Client(redis_url, registry=registry) as client:
-        workers = [start_worker(redis_url, app=APP) for _ in range(WORKERS)]
-        made = await client.enqueue_many(jobs.slotted.call() for _ in range(1_000))
+        workers = [start_worker(redis_url, app=APP, queues=QUEUES) for _ in range(WORKERS)]
+        made = await client.enqueue_many(
+            jobs.slotted.options(queue=QUEUES[number % 3]).call() for number in range(1_000)
+        )
         ids = [job.id for job in made]
         await all_succeeded(client, ids)
         runs = await runs_of(client, ledger, ids)
@@ -56,7 +63,7 @@ async def test_a_tenant_with_a_flood_of_jobs_delays_no_other(
 ):
     async with Client(redis_url, registry=registry) as client:
         for _ in range(WORKERS):
-            start_worker(redis_url, app=APP, concurrency=20)
+            start_worker(redis_url, app=APP, queues=QUEUES, concurrency=20)
         flood = [
             job.id for job in await client.enqueue_many(jobs.of_tenant.call("flood") for _ in range(800))
         ]
