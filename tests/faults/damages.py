@@ -73,6 +73,8 @@ for _kind in TYPES:
     elif _kind in ("worker", "workers", "held", "cancels", "meta", "stats", "hour", "day"):
         # While it is so, nothing can be handed in or renewed, and the worker may have to begin anew.
         overwrite(_kind, again=RUNNING)
+    elif _kind in ("unique", "limit", "limit_starts", "limit_waiters"):
+        overwrite(_kind, of="anything")
     elif _kind == "recurring":
         overwrite(_kind, undone="nightly")
     elif _kind != "aside":
@@ -122,6 +124,7 @@ delete("held", "lease: running", "lease: stubborn", again=RUNNING)
 HARMLESS["control", "deleted"] = "the next heartbeat, within a second, reads what it announced"
 delete("cancels", "cancel: stubborn")
 HARMLESS["lock", "deleted"] = "its holder has lost it: that is no contradiction"
+delete("locks", "lock: ledger")
 delete("lock_waiters", "lock: ledger")
 delete("lock_askers", "lock: ledger")
 delete("recurring", "recurring: nightly", "recurring: declared", undone="nightly")
@@ -250,6 +253,7 @@ add("expire", "no job added", lambda s: s.do("ZADD", "expire", NOW, "nothing"), 
 HARMLESS["wake", "added"] = "whoever takes a marker looks, and puts back one at most"
 add("lock", "never over", lambda s: s.do("PERSIST", "lock"), "lock: ledger")
 add("lock", "nonsense", lambda s: s.do("SET", "lock", "what?"), "lock: ledger")
+add("locks", "one removed", lambda s: s.do("ZREM", "locks", "ledger"), "lock: ledger")
 add("lock_waiters", "one added", lambda s: s.do("ZADD", "lock_waiters", 1, "who where"), "lock: ledger")
 add("lock_askers", "one added", lambda s: s.do("ZADD", "lock_askers", 1, "who where"), "lock: ledger")
 add("lock_waiters", "for ever", lambda s: s.do("PERSIST", "lock_waiters"), "expiry: ")

@@ -17,11 +17,13 @@ assert damaged_records
 
 def test_each_kind_of_key_is_damaged_in_each_way() -> None:
     """A new one has to be found and mended as well, or it is said why not."""
+    # Those of limits and unique keys have a scene and a table of their own: tests/test_check_limits.py.
     done = {(damage.kind, damage.how.split(" ")[0]) for damage in TABLE} | HARMLESS.keys()
-    kinds = PATTERNS.keys() - {"aside"}
+    kinds = PATTERNS.keys() - {"aside", "unique", "throttled", "limits"}
+    kinds = {kind for kind in kinds if "limit" not in kind}
     assert {(kind, how) for kind in kinds for how in ("deleted", "overwritten")} <= done
     parts = {kind for kind, how in done if how not in ("deleted", "overwritten")}
-    assert parts == kinds
+    assert parts >= kinds
 
 
 def named(scene: Scene, finding_id: str) -> str:

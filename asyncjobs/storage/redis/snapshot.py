@@ -293,6 +293,9 @@ class _Reader:
         names = self.keys.names
         for lock in self.keys.endless_locks:
             self.tell("lock", lock, "it would never be given up")
+        listed = {lock async for lock in self.sorted("locks")}
+        for lock in names["lock"] - listed - self.keys.endless_locks:
+            self.tell("lock", lock, "it is held, but not in the list of locks")
         for lock in names["lock_waiters"] | names["lock_askers"]:
             waiters = {waiter async for waiter in self.sorted("lock_waiters", lock)}
             askers = {waiter async for waiter in self.sorted("lock_askers", lock)}

@@ -23,7 +23,7 @@ TYPES = {
     "recurring_next": "zset",
     "held": "set",
     "cancels": "set",
-    **dict.fromkeys(("throttled", "active_limits", "limit_due", "limit_waiters"), "zset"),
+    **dict.fromkeys(("locks", "throttled", "active_limits", "limit_due", "limit_waiters"), "zset"),
     **dict.fromkeys(("limits", "limit"), "hash"),
     "limit_starts": "list",
     "lock": "string",

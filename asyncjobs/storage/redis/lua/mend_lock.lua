@@ -15,6 +15,12 @@ if type(lock) == 'string' and redis.call('PTTL', K.lock(A.name)) == -1 then
     end
   end)
 end
+local _, til = held_lock(A.name)
+if til and not redis.call('ZSCORE', K.locks, A.name) then
+  to_mend('it is listed again', function()
+    redis.call('ZADD', K.locks, til, A.name)
+  end)
+end
 local sides = { K.lock_waiters(A.name), K.lock_askers(A.name) }
 for side = 1, 2 do
   for _, waiter in ipairs(redis.call('ZRANGE', sides[side], 0, MEND_LIMIT - 1)) do
