@@ -53,14 +53,16 @@ class LockInbox:
                 async with asyncio.timeout(BLOCK + LATE):
                     tokens = await self._storage.receive(shard, self.id, BLOCK)
             except TimeoutError:
-                continue
+                # Something may have been said, and lost with the connection.
+                tokens = list(self._waiting)
             except StorageError as error:
                 if not failing:
                     logger.warning("can't hear of locks that are released: %s; trying again", error)
                 failing = True
                 await asyncio.sleep(RETRY_DELAY)
-                continue
-            failing = False
+                tokens = list(self._waiting)
+            else:
+                failing = False
             for token in tokens:
                 if (told := self._waiting.get(token)) is not None:
                     told.set()

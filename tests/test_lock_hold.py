@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from asyncjobs import lock_inbox
 from asyncjobs.clock import system_clock
 from asyncjobs.errors import StorageUnavailable
 from asyncjobs.lock_hold import LOST_AFTER, LockHold
@@ -163,3 +164,24 @@ async def test_a_release_is_told_at_once_to_the_one_that_waits(
     assert waiter.number > holder.number
     await waiter.release()
     assert await storage.get_lock("ledger") is None
+
+
+async def test_when_word_may_have_been_lost_those_that_wait_try_again(
+    storage: UnreliableStorage, inbox: LockInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that isn't answered in time, or fails, may have taken something with it."""
+    monkeypatch.setattr(lock_inbox, "RETRY_DELAY", 0)
+    holder = LockHold(storage, inbox, "ledger", 86_400_000, lambda: None)
+    waiter = LockHold(storage, inbox, "ledger", 86_400_000, lambda: None)
+    assert await holder.acquire()
+    for fault in (TimeoutError(), StorageUnavailable("out of order")):
+        assert not await waiter.acquire()
+        with monkeypatch.context() as failing:
+
+            async def receive(*args: object, fault: Exception = fault) -> list[str]:
+                await asyncio.sleep(0)
+                raise fault
+
+            failing.setattr(storage, "receive", receive)
+            await asyncio.wait_for(waiter.wait(), 10)
+            await inbox.close()
