@@ -13,7 +13,6 @@ import pytest
 from asyncjobs import Client, JobContext, ProcessContext, Registry, Retry, State, Worker, current_context
 from asyncjobs.errors import DefinitionError, JobFailed, LifespanError
 from asyncjobs.worker import lifespan as worker_lifespan
-from tests.reaching import reaches
 from tests.waiting import eventually
 from tests.worker import crunching
 from tests.worker.conftest import StartWorker
@@ -193,6 +192,7 @@ class TestItsTimes:
         self, client: Client, registry: Registry
     ) -> None:
         events: list[str] = []
+        begun = asyncio.Event()
 
         @registry.lifespan
         async def lifespan(client: Client) -> AsyncIterator[None]:
@@ -208,6 +208,7 @@ class TestItsTimes:
         @registry.job
         async def long() -> None:
             try:
+                begun.set()
                 await asyncio.sleep(3600)
             finally:
                 await asyncio.sleep(0.01)
@@ -216,7 +217,8 @@ class TestItsTimes:
         first = await client.enqueue(work)
         async with Worker(registry, client, grace=0):
             await first.result(timeout=10)
-            job = await reaches(await client.enqueue(long), State.PROCESSING)
+            job = await client.enqueue(long)
+            await begun.wait()
         assert events == ["entered, 0 workers, waiting: 1", "ran", "cancelled at shutdown", "left, 0 workers"]
         assert (await job.refresh()).state is State.ENQUEUED
 

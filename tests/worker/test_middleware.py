@@ -452,12 +452,13 @@ class TestItsEnd:
     async def test_a_cancellation_ends_it_too(
         self, client: Client, registry: Registry, start_worker: StartWorker, where: str
     ) -> None:
-        cleaned = asyncio.Event()
+        cleaned, begun = asyncio.Event(), asyncio.Event()
 
         @registry.middleware
         async def hold(context: JobContext, call_next: CallNext) -> Any:
             try:
                 if where == "middleware":
+                    begun.set()
                     await asyncio.sleep(3600)
                 return await call_next()
             finally:
@@ -465,10 +466,12 @@ class TestItsEnd:
 
         @registry.job(retry=ONCE)
         async def long() -> None:
+            begun.set()
             await asyncio.sleep(3600)
 
         await start_worker()
-        job = await reaches(await client.enqueue(long), State.PROCESSING)
+        job = await client.enqueue(long)
+        await begun.wait()
         await job.cancel()
         with pytest.raises(JobCancelled):
             await job.result(timeout=10)
@@ -477,7 +480,7 @@ class TestItsEnd:
     async def test_at_shutdown_the_job_goes_back_to_its_queue(
         self, client: Client, registry: Registry, start_worker: StartWorker
     ) -> None:
-        cleaned = asyncio.Event()
+        cleaned, begun = asyncio.Event(), asyncio.Event()
 
         @registry.middleware
         async def hold(context: JobContext, call_next: CallNext) -> Any:
@@ -490,10 +493,12 @@ class TestItsEnd:
 
         @registry.job(retry=ONCE)
         async def long() -> None:
+            begun.set()
             await asyncio.sleep(3600)
 
         async with Worker(registry, client, grace=0):
-            job = await reaches(await client.enqueue(long), State.PROCESSING)
+            job = await client.enqueue(long)
+            await begun.wait()
         assert cleaned.is_set()
         assert (await job.refresh()).state is State.ENQUEUED
 
