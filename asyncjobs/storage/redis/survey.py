@@ -111,7 +111,7 @@ async def survey(shard: Shard) -> Survey:
 
 def _sort(found: Survey, shard: Shard, key: str, type_: str, left: int) -> None:
     known = kind_of(key.removeprefix(shard.tag))
-    if known is None or type_ == "none" or known[0] == "aside":
+    if known is None or type_ == "none" or not TYPES.get(known[0]):
         return
     kind, name = known
     if type_ != TYPES[kind]:
