@@ -23,7 +23,7 @@ local function wake_waiter(id, from, queue, score)
     more_enqueued(entry_of(use.id, use), queue, 1)
   end
   redis.call('HSET', job, F.state, S.enqueued)
-  ledger.left[#ledger.left + 1] = id
+  ledger.throttled[id] = false
   follow.queues[queue] = suspect and 'suspect' or follow.queues[queue] or true
   local placed = 1
   if row[5] == queue then

@@ -2,8 +2,7 @@
 -- limits (see `LimitStorage`). What a script changes is kept in `ledger` and written once, by save_limits. Needs `put_off`.
 -- O(1) each, once a script for each limit; O(starts that have left its window) for a rate.
 local ledger = {
-  all = {}, entries = {}, touched = {}, numbers = {}, uses = {}, parked = {}, woken = {}, left = {}, busy = {}, idle = {},
-  rates = 0,
+  all = {}, entries = {}, touched = {}, numbers = {}, uses = {}, throttled = {}, woken = {}, busy = {}, idle = {}, rates = 0,
 }
 
 local function name_of(id)
@@ -256,11 +255,20 @@ end
 
 -- save_limits(): writes all that this script has changed. Once, as its last step but waking. O(limits changed).
 local function save_limits()
-  if #ledger.parked > 0 then
-    redis.call('ZADD', K.throttled, unpack(ledger.parked))
+  -- A job may be let in and throttled again in one script, or the other way round: the last of it counts.
+  local parked, left = {}, {}
+  for id, is_throttled in pairs(ledger.throttled) do
+    if is_throttled then
+      parked[#parked + 1], parked[#parked + 2] = now, id
+    else
+      left[#left + 1] = id
+    end
   end
-  if #ledger.left > 0 then
-    redis.call('ZREM', K.throttled, unpack(ledger.left))
+  if #parked > 0 then
+    redis.call('ZADD', K.throttled, unpack(parked))
+  end
+  if #left > 0 then
+    redis.call('ZREM', K.throttled, unpack(left))
   end
   for _, entry in ipairs(ledger.all) do
     if entry.changed then

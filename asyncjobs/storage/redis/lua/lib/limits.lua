@@ -7,8 +7,7 @@ local function park(id, entry, queue, score, suspect)
   redis.call('HSET', K.job(id), F.state, S.throttled, F.throttled_by, (suspect and 's ' or '- ') .. entry.id,
     F.throttled_at, now)
   more_waiting(entry, queue, 1)
-  ledger.parked[#ledger.parked + 1] = now
-  ledger.parked[#ledger.parked + 1] = id
+  ledger.throttled[id] = true
 end
 
 -- A job that is about to be enqueued: whether its limits let it into its queue; else it is throttled, and `at` counts
@@ -94,7 +93,7 @@ end
 
 -- A job that was throttled, perhaps by this very script, isn't any more.
 local function left_waiters(id, queue, throttled_by)
-  ledger.left[#ledger.left + 1] = id
+  ledger.throttled[id] = false
   local limit = string.match(throttled_by or '', '^%S (.*)$')
   if limit and redis.call('ZREM', K.limit_waiters(limit .. ':' .. queue), id) == 1 then
     more_waiting(entry_of(limit), queue, -1)
