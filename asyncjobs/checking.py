@@ -60,6 +60,9 @@ async def repair(storage: Storage, pause: float) -> list[Mending]:
         await _carry_on(storage)
         if len(told) == known:
             break
+    else:
+        for one in (await _look(storage, pause))[0]:
+            told[one] = Mending(one[1], "it comes back: find out who writes it", is_done=False)
     return list(told.values())
 
 
@@ -73,7 +76,13 @@ async def _look(storage: Storage, pause: float) -> tuple[Found, Definitions]:
         again, definitions = await _look_once(storage)
         known = set(again)
         same = [one for one in same if one in known]
-    return sorted(same, key=lambda one: _ORDER[one[1].kind]), definitions
+    return sorted(same, key=_order), definitions
+
+
+def _order(one: tuple[int, Finding]) -> tuple[int, str]:
+    """By kind, and the older jobs first; but batches come as they are found, the outer ones first."""
+    finding = one[1]
+    return _ORDER[finding.kind], "" if finding.kind == "batch" else finding.id
 
 
 async def _look_once(storage: Storage) -> tuple[Found, Definitions]:
@@ -96,10 +105,11 @@ async def _look_once(storage: Storage) -> tuple[Found, Definitions]:
 async def _each(
     found: Found, act: Callable[[int, Finding], Awaitable[Mending | None]]
 ) -> list[Mending | None]:
-    """Deal with all of them, some at a time, in order."""
+    """Deal with all of them, some at a time, in order; with batches one after another."""
     done: list[Mending | None] = []
-    for start in range(0, len(found), AT_ONCE):
-        some = found[start : start + AT_ONCE]
+    at_once = 1 if found and found[0][1].kind == "batch" else AT_ONCE
+    for start in range(0, len(found), at_once):
+        some = found[start : start + at_once]
         done += await asyncio.gather(*(act(shard, finding) for shard, finding in some))
     return done
 

@@ -167,6 +167,7 @@ def history_document(entry: HistoryEntry) -> Document:
         "attempt": entry.attempt,
         "worker": entry.worker or None,
         "error": error_document(entry),
+        "reason": None if entry.error_type else entry.error_message or None,
     }
 
 

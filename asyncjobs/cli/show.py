@@ -218,8 +218,9 @@ def _print_history(everything: _Everything) -> None:
         if entry.worker:
             parts.append(text(f"on {entry.worker}", "dim"))
         out.print(*parts, soft_wrap=True)
-        if entry.error_type:
-            told = entry.traceback.rstrip() or f"{entry.error_type}: {entry.error_message}"
+        if entry.error_message or entry.error_type:
+            error = f"{entry.error_type}: {entry.error_message}" if entry.error_type else entry.error_message
+            told = entry.traceback.rstrip() or error
             for told_line in told.splitlines():
                 out.print(text(f"    {told_line}"), soft_wrap=True)
 

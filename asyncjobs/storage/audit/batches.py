@@ -111,9 +111,14 @@ def _depth(found: Snapshot, batch: BatchFacts) -> int:
 
 def _membership(found: Snapshot, batch_id: str, batch: BatchFacts) -> Iterator[Finding]:
     for member in batch.members:
-        job = found.jobs.get(member)
         if member.startswith("~"):
+            inner = found.batches.get(member[1:])
+            if inner is not None and inner.record.parent != batch_id:
+                yield Finding(
+                    "member", member, f"it is nested in batch {batch_id}, and doesn't know", batch_id
+                )
             continue
+        job = found.jobs.get(member)
         if job is None:
             yield Finding("member", member, f"it is a member of batch {batch_id}, and isn't there", batch_id)
         elif job.batch != batch_id:

@@ -12,12 +12,13 @@ from asyncjobs.storage.states import State
 
 def continuations(found: Snapshot) -> Iterator[Finding]:
     """What is wrong with those that wait, and with what they wait for."""
-    for job_id, job in sorted(found.jobs.items()):
+    for job_id, job in found.jobs.items():
         if _waits(job) and job_id not in found.under_way and (detail := _waiting(found, job_id, job)):
             yield Finding("continuation", job_id, detail, "waits")
-    for node in sorted(found.edges.keys() | _continued(found)):
+    continued = _continued(found)
+    for node in found.edges.keys() | continued:
         if node not in found.under_way:
-            yield from _node(found, node)
+            yield from _node(found, node, is_known=node in continued)
 
 
 def _waits(job: JobFacts | None) -> bool:
@@ -48,7 +49,7 @@ def _waiting(found: Snapshot, job_id: str, job: JobFacts) -> str:
     return "it waits for nothing" if not waits and job.state is State.AWAITING else ""
 
 
-def _node(found: Snapshot, node: str) -> Iterator[Finding]:
+def _node(found: Snapshot, node: str, *, is_known: bool) -> Iterator[Finding]:
     """What is wrong with what jobs wait for: it is there and knows of it, and they do wait for it."""
     children = found.edges.get(node, {})
     ended, ending = _ending(found, node)
@@ -56,7 +57,7 @@ def _node(found: Snapshot, node: str) -> Iterator[Finding]:
         yield Finding("continuation", node, "it is kept for jobs that wait for it, and none does", "node")
     elif ended and ending is None:
         yield Finding("continuation", node, f"{len(children)} jobs wait for it, and it isn't there", "node")
-    elif node not in _continued(found, (node,)):
+    elif not is_known:
         yield Finding("continuation", node, f"{len(children)} jobs wait for it, and it doesn't know", "node")
     for child, is_remote in sorted(children.items()):
         job = found.jobs.get(child)
@@ -70,14 +71,10 @@ def _node(found: Snapshot, node: str) -> Iterator[Finding]:
             )
 
 
-def _continued(found: Snapshot, nodes: Sequence[str] | None = None) -> set[str]:
-    """Those, of these nodes or of all, that know that jobs wait for them."""
-    if nodes is None:
-        nodes = [*found.jobs, *(f"~{batch_id}" for batch_id in found.batches)]
-    known = {
-        node: found.batches.get(node[1:]) if node.startswith("~") else found.jobs.get(node) for node in nodes
-    }
-    return {node for node, facts in known.items() if facts is not None and facts.continued}
+def _continued(found: Snapshot) -> set[str]:
+    """Those that know that jobs wait for them."""
+    jobs = {job_id for job_id, job in found.jobs.items() if job.continued}
+    return jobs | {f"~{batch_id}" for batch_id, batch in found.batches.items() if batch.continued}
 
 
 def _ending(found: Snapshot, node: str) -> tuple[bool, State | None]:
@@ -100,7 +97,7 @@ def unasked(shards: Sequence[Snapshot]) -> Iterator[tuple[int, Finding]]:
         told |= {(child, node) for word, child, node in found.messages if word in "AE"}
         told |= {(child, node) for node, edges in found.edges.items() for child in edges if edges[child]}
     for shard, found in enumerate(shards):
-        for job_id, job in sorted(found.jobs.items()):
+        for job_id, job in found.jobs.items():
             if _waits(job) and job_id not in found.under_way:
                 for node in sorted(job.unheard):
                     if (job_id, node) not in told:

@@ -86,6 +86,8 @@ class JobFacts:
     cancel_requested: bool = False
     ghost_in: str = ""
     """The queue that is said to have its id though it isn't enqueued there."""
+    stamp: tuple[int, ...] = ()
+    """When it was enqueued, began and was throttled: changes whenever it is taken out of a queue."""
     expires: bool = False
     """Whether it is said to have a retention of its own."""
     limits: tuple[LimitUse, ...] = ()
@@ -94,8 +96,6 @@ class JobFacts:
     unique: str = ""
     """The key that it claims."""
     until: Until | None = None
-    begun: bool = False
-    """Whether it was ever granted."""
     unreadable: str = ""
     """What is wrong with its record, if nothing else of that makes sense."""
     broken: str = ""

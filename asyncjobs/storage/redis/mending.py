@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from asyncjobs.errors import StorageError
 from asyncjobs.storage.audit import MEND_LIMIT, Finding, Mending, Snapshot, Tally, right_counters
 from asyncjobs.storage.audit.batches import WAITING
 from asyncjobs.storage.base import STUB_MS, BatchState, State
@@ -21,6 +22,8 @@ from asyncjobs.storage.redis.survey import EXPIRING, TYPES
 
 COUNTS = 5
 """How often a batch's members are counted until it didn't count anything itself meanwhile."""
+WRONG_TYPE = "WRONGTYPE"
+"""How Redis begins to say that a key holds something else."""
 MOVED = "?"
 """What a script says of a batch that doesn't count any more what it did."""
 
@@ -51,7 +54,13 @@ class RedisMending:
     async def mend(self, shard: int, finding: Finding, *, apply: bool = True) -> Mending | None:
         """See `AuditStorage.mend`."""
         part = self._shards[shard]
-        told = await _MENDERS[finding.kind](part, finding, "1" if apply else "")
+        try:
+            told = await _MENDERS[finding.kind](part, finding, "1" if apply else "")
+        except StorageError as error:
+            if WRONG_TYPE not in str(error):
+                raise
+            # A key that it needs is in the way: that is found as well, and moved aside before.
+            return None
         if finding.kind == "worker" and apply:
             await _reap(part, finding.id)
         return _mending(finding, told)
@@ -111,7 +120,8 @@ async def _expiry(part: Shard, finding: Finding, apply: str) -> str:
 
 
 async def _job(part: Shard, finding: Finding, apply: str) -> str:
-    return _text(await part.run(scripts.MEND_JOB, part.now(), apply, finding.id))
+    stamp = " ".join(map(str, finding.numbers))
+    return _text(await part.run(scripts.MEND_JOB, part.now(), apply, finding.id, stamp))
 
 
 async def _id(part: Shard, finding: Finding, apply: str) -> str:
@@ -228,9 +238,7 @@ async def _queue(part: Shard, finding: Finding, apply: str) -> str:
 
 
 async def _limit(part: Shard, finding: Finding, apply: str) -> str:
-    if finding.place == "numbers":
-        return "!set them by `Limits.set`, or let the next job be made under it"
-    return _text(await part.run(scripts.MEND_LIMIT, part.now(), apply, finding.id))
+    return _text(await part.run(scripts.MEND_LIMIT, part.now(), apply, finding.id, finding.place))
 
 
 async def _unique(part: Shard, finding: Finding, apply: str) -> str:

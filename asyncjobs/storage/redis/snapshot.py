@@ -321,7 +321,8 @@ def _int(value: bytes) -> int:
 def _job_facts(row: list[Any]) -> JobFacts:
     unheard, *values = [b"" if value is None else value for value in row]
     state, queue, worker, batch, unmet, parents, continued, exchange, cancelled = values[:9]
-    ghost_in, expires, linked, takes_outputs, limits, throttled_by, unique, deadline, started = values[9:]
+    ghost_in, expires, linked, takes_outputs, enqueued, created, started = values[9:16]
+    limits, throttled_by, unique, deadline, throttled_at = values[16:]
     known = STATE_OF.get(state)
     facts = JobFacts(
         known or State.FAILED,
@@ -329,15 +330,15 @@ def _job_facts(row: list[Any]) -> JobFacts:
         worker.decode(errors="replace"),
         batch.decode(errors="replace"),
         int(unmet) if NUMBER.fullmatch(unmet) else 0 if not unmet else -1,
-        parents_of(parents),
+        parents_of(parents) if parents else (),
         frozenset(unheard.decode(errors="replace").split()),
         continued=bool(continued),
         cancel_requested=bool(cancelled),
         ghost_in=ghost_in.decode(errors="replace"),
+        stamp=(_int(enqueued or created), _int(started), _int(throttled_at)),
         expires=bool(expires),
         limits=limits_of(limits.decode(errors="replace")),
         throttled_by=throttled_by.decode(errors="replace")[2:],
-        begun=bool(started),
     )
     if claim := CLAIM.fullmatch(unique.decode(errors="replace")):
         facts.until, facts.unique = Until(claim[1]), claim[2]

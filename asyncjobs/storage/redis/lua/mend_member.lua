@@ -21,11 +21,26 @@ if not at and is_there and says_so and joined then
     redis.call('ZADD', members, string.format('%.0f', (tonumber(last[2]) or 0) + 1), member)
   end)
 elseif at and not is_batch(member) and not is_there then
-  to_mend('it counts as cancelled in batch ' .. A.batch, function()
-    redis.call('ZREM', members, member)
-    redis.call('HINCRBY', key, 't' .. S.cancelled, 1)
+  local counted = redis.call('HMGET', key, B.total, B.nested, 't' .. S.succeeded, 't' .. S.failed, 't' .. S.cancelled)
+  local known = redis.call('ZCARD', members) - (tonumber(counted[2]) or 0)
+  for n = 3, 5 do
+    known = known + (tonumber(counted[n]) or 0)
+  end
+  if known > (tonumber(counted[1]) or 0) then
+    to_mend('it was never a member of batch ' .. A.batch, function()
+      redis.call('ZREM', members, member)
+    end)
+  else
+    to_mend('it counts as cancelled in batch ' .. A.batch, function()
+      redis.call('ZREM', members, member)
+      redis.call('HINCRBY', key, 't' .. S.cancelled, 1)
+    end)
+  end
+elseif at and is_batch(member) and is_there and not row[2] then
+  to_mend('it is nested in batch ' .. A.batch .. ' again', function()
+    redis.call('HSET', key_of(member), B.parent, A.batch)
   end)
-elseif at and not is_batch(member) and is_there and not says_so then
+elseif at and is_there and not says_so then
   to_mend('it is no member of batch ' .. A.batch .. ' any more', function()
     redis.call('ZREM', members, member)
   end)

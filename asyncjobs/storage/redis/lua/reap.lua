@@ -17,7 +17,7 @@ if dead == '' then
   end
   dead = redis.call('ZRANGEBYSCORE', K.workers, '-inf', now, 'LIMIT', 0, 1)[1]
 end
-if not dead or redis.call('EXISTS', K.worker(dead)) == 0 then
+if not dead or redis.call('EXISTS', K.worker(dead), K.held(dead)) == 0 then
   if dead then
     drop_worker(dead)
   end
