@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 TESTS ?=
+# Tests wait more than they work.
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))))
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
@@ -23,7 +25,7 @@ demo: $(VENV)/.app
 	@$(BIN)/asyncjobs demo
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n auto $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check

@@ -18,10 +18,12 @@ import pytest
 from asyncjobs import Call, Client, Job, State
 from asyncjobs.storage.redis.scripts import all_scripts
 from tests.chaos import jobs
+from tests.chaos.controlled import limits_were_kept, some_controlled_call, was_given_up
 from tests.conftest import ServerFactory
 from tests.faults.conftest import WorkerFactory
 from tests.faults.ledger import Ledger, Line
 from tests.faults.observing import all_ended, jobs_of, passed
+from tests.faults.overlap import limits_are_idle
 from tests.faults.worker_process import START_SECONDS, WorkerProcess
 from tests.proxy import ThreadedProxy
 from tests.servers import Server
@@ -198,7 +200,14 @@ async def use(url: str, shards: int, chance: random.Random, deadline: float, pro
     async with Client(url, registry=jobs.registry, shards=shards) as client:
         own = 0
         while own < JOBS / CLIENTS or time.monotonic() < deadline:
-            match chance.randrange(10):
+            match chance.randrange(14):
+                case 10 | 11 | 12:
+                    made = [await client.enqueue(some_controlled_call(chance))]
+                case 13:
+                    made = [await client.enqueue_in(chance.uniform(0.01, 0.5), some_controlled_call(chance))]
+                    made += await client.enqueue_many(
+                        some_controlled_call(chance) for _ in range(chance.randint(2, 20))
+                    )
                 case 0:
                     made = await client.enqueue_many(some_call(chance) for _ in range(chance.randint(2, 40)))
                 case 1:
@@ -256,8 +265,12 @@ async def test_the_books_balance(
         for sufferer in (*networks, *workers):
             await sufferer.recover()
         async with Client(server.url, registry=jobs.registry, shards=shards) as client:
+            # What a unique job's maker was promised may be one that was there.
+            promised = list(dict.fromkeys(promised))
             await all_ended(client, len(promised), 60 + 2 * SECONDS)
             await balance(client, ledger, promised)
+            await limits_were_kept(client, ledger, promised)
+            await limits_are_idle(client)
             assert await client.check(pause=0.2) == []
             for worker in workers:
                 await asyncio.to_thread(worker.stop)
@@ -269,11 +282,15 @@ async def test_the_books_balance(
 
 
 async def balance(client: Client, ledger: Ledger, promised: list[str]) -> None:
-    assert len(set(promised)) == len(promised) >= JOBS
+    assert len(promised) >= JOBS / 2
+    given_up: set[str] = set()
     lines: dict[str, list[Line]] = {}
     for line in ledger.lines():
         lines.setdefault(line.job_id, []).append(line)
     for job in await jobs_of(client, promised):
+        if await was_given_up(job):
+            given_up.add(job.id)
+            continue
         events = Counter(entry.event for entry in await job.history())
         told = (job.id, job.name, dict(events), lines.get(job.id, []))
         done = Counter(line.event for line in told[3])
@@ -285,14 +302,30 @@ async def balance(client: Client, ledger: Ledger, promised: list[str]) -> None:
         assert done["end"] >= 1, told
     stats = await client.stats()
     # Once each, and nothing that nobody was promised.
-    assert stats.totals["succeeded"] == stats.counts[State.SUCCEEDED] == len(promised)
-    assert lines.keys() == set(promised)
+    assert stats.totals["succeeded"] == stats.counts[State.SUCCEEDED] == len(promised) - len(given_up)
+    assert stats.totals["cancelled"] == stats.counts[State.CANCELLED] == len(given_up)
+    assert lines.keys() == set(promised) - given_up
 
 
 async def nothing_is_left(client: Client, server: Server) -> None:
     stats = await client.stats()
-    assert {state for state, count in stats.counts.items() if count} == {State.SUCCEEDED}
+    assert {state for state, count in stats.counts.items() if count} <= {State.SUCCEEDED, State.CANCELLED}
     assert stats.workers == 0
     assert [queue.length for queue in stats.queues] == [0] * len(jobs.QUEUES)
     left = {key.decode().partition("}:")[2].split(":")[0] for key in server.command("KEYS", "*")}
-    assert left <= {"j", "b", "batches", "queues", "wake", "succeeded", "meta", "stats", "i"}, left
+    kept = {
+        "j",
+        "b",
+        "batches",
+        "queues",
+        "ghosts",
+        "wake",
+        "succeeded",
+        "cancelled",
+        "meta",
+        "stats",
+        "i",
+        "limits",
+    }
+    # Starts of a rate are forgotten by themselves.
+    assert left - {"lstarts"} <= kept, left

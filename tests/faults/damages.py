@@ -11,7 +11,7 @@ from tests.faults.scene import IDLE, Scene
 
 NOW = 10**13
 """A time that is still to come."""
-RUNNING = ("running", "stubborn")
+RUNNING = ("running", "stubborn", "holder")
 AFTER_OPEN = ("child of two", "after batch")
 """Those that wait until the open batch succeeds."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from tests.faults.observing import jobs_of
 from tests.waiting import eventually
 
 IDLE_SECONDS = 10
+GIVEN_BACK = ("recovered", "released", "retrying", "snoozed")
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,22 @@ async def runs_of(client: Client, ledger: Ledger, ids: Iterable[str]) -> list[Ru
         lines.setdefault(line.job_id, []).append(line)
     found: list[Run] = []
     for job in await jobs_of(client, ids):
-        history = await job.history() if job.recoveries else []
-        lost = {entry.attempt: entry.at_ms / 1000 for entry in history if entry.event == "recovered"}
         told = lines.get(job.id, [])
-        for begun in (line for line in told if line.event == "start"):
-            same = [line.at for line in told if line.event == "end" and line.attempt == begun.attempt]
-            end = min([*same, lost.get(begun.attempt, math.inf)])
-            assert begun.at <= end < math.inf, (job, begun, told)
-            found.append(Run(job.id, begun.at, end))
+        starts = [line for line in told if line.event == "start"]
+        history = await job.history() if job.recoveries or len(starts) > 1 else []
+        for begun in starts:
+            same = [line for line in told if (line.attempt, line.pid) == (begun.attempt, begun.pid)]
+            ends = [line.at for line in same if line.event == "end" and line.at >= begun.at]
+            # Of these, there is less than a millisecond that isn't known.
+            ends += [
+                max(entry.at_ms / 1000, begun.at)
+                for entry in history
+                if entry.event in GIVEN_BACK
+                and entry.attempt == begun.attempt
+                and entry.at_ms / 1000 + 0.001 > begun.at
+            ]
+            assert ends, (job, begun, told, history)
+            found.append(Run(job.id, begun.at, min(ends)))
     return found
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from asyncjobs import Client, JobContext, Registry, Retry, State, Worker
+from asyncjobs import Client, JobContext, Limit, Registry, Retry, State, Worker
 from asyncjobs.ids import new_id
 from asyncjobs.storage.audit import Finding, Mending
 from asyncjobs.storage.base import ExchangeRequest, NewBatch, NewJob
@@ -20,6 +20,9 @@ KEYS = Keys(hash_tag("asyncjobs", 0, 1))
 IDLE, WORK = "idle", "work"
 """A queue that nobody serves before the end, and one that a worker serves from the beginning."""
 FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+SLOT = Limit("slot", concurrency=1, key=lambda: "a: b")
+RATE = Limit("rate", rate=1, per=3600)
 
 registry = Registry(queue=IDLE, retry=Retry(max_retries=0))
 
@@ -59,6 +62,27 @@ async def gated(context: JobContext) -> None:
     runs.begun[context.id] += 1
     context.log("it waits")
     await runs.gate.wait()
+
+
+@registry.job(context=True, limits=[SLOT], unique="held")
+async def holding(context: JobContext) -> None:
+    runs.begun[context.id] += 1
+    await runs.gate.wait()
+
+
+@registry.job(context=True, limits=[SLOT])
+async def throttled(context: JobContext) -> None:
+    runs.begun[context.id] += 1
+
+
+@registry.job(context=True, limits=[RATE])
+async def rated(context: JobContext) -> None:
+    runs.begun[context.id] += 1
+
+
+@registry.job(context=True, unique="waiting")
+async def unique(context: JobContext) -> None:
+    runs.begun[context.id] += 1
 
 
 @registry.job(context=True)
@@ -104,6 +128,9 @@ class Scene:
             "running": await client.enqueue(gated.options(**work)),
             "stubborn": await client.enqueue(stubborn.options(**work)),
             "cancelled": await client.enqueue(brief),
+            "holder": await client.enqueue(holding.options(**work)),
+            "rated": await client.enqueue(rated.options(**work)),
+            "unique": await client.enqueue(unique),
         }
         async with client.batch("open") as batch:
             made["member"] = batch.enqueue(brief.options(**work))
@@ -129,6 +156,8 @@ class Scene:
         await gone.delete()
         self.jobs["stub"] = gone.id
         await eventually(self._settled, because="all that is to run or to have ended does")
+        self.jobs["throttled"] = (await client.enqueue(throttled)).id
+        self.jobs["too early"] = (await client.enqueue(rated)).id
         await made["stubborn"].cancel()
 
     async def _recover_one(self) -> None:
@@ -146,10 +175,10 @@ class Scene:
         running = {job.id for job in await self.client.jobs(State.PROCESSING)}
         ended = {job.id for state in FINAL for job in await self.client.jobs(state)}
         retrying = {job.id for job in await self.client.jobs(State.RETRYING)}
-        wanted = ("succeeded", "kept", "failed", "member", "done member", "inner done member")
+        wanted = ("succeeded", "kept", "rated", "failed", "member", "done member", "inner done member")
         done = await self.client.batch_of(self.batches["done"]).refresh()
         return (
-            running == {self.jobs["running"], self.jobs["stubborn"]}
+            running == {self.jobs["running"], self.jobs["stubborn"], self.jobs["holder"]}
             and {self.jobs[name] for name in wanted} <= ended
             and retrying == {self.jobs["retrying"]}
             and done.state.is_finished
@@ -171,6 +200,10 @@ class Scene:
             **dict.fromkeys(("worker", "held", "control", "cancels"), self.worker),
             **dict.fromkeys(("lock", "lock_waiters", "lock_askers"), "ledger"),
             "recurring_facts": "nightly",
+            "unique": "waiting",
+            "limit": "slot:a: b",
+            "limit_waiters": f"slot:a: b:{IDLE}",
+            "limit_starts": "rate",
             "inbox": "box",
             "hour": str(now // 3600),
             "day": str(now // 86400),
@@ -207,6 +240,7 @@ class Scene:
             job = await self.client.get(self.jobs[name])
             if job is not None and job.state in (State.SCHEDULED, State.RETRYING):
                 await self.client.run_now(job.id)
+        await self.client.limits.set("rate", rate=100, per=1)
         runs.gate.set()
         alive = {name: job_id for name, job_id in self.jobs.items() if name not in lost}
 

@@ -7,12 +7,12 @@ import re
 import pytest
 
 from asyncjobs.storage.redis.keys import PATTERNS
-from tests.faults import damaged_records
+from tests.faults import damaged_limits, damaged_records
 from tests.faults.damages import HARMLESS, TABLE, Damage
 from tests.faults.scene import Scene, scene
 from tests.servers import Server
 
-assert damaged_records
+assert damaged_limits, damaged_records
 
 
 def test_each_kind_of_key_is_damaged_in_each_way() -> None:

@@ -87,7 +87,7 @@ class JobFacts:
     ghost_in: str = ""
     """The queue that is said to have its id though it isn't enqueued there."""
     stamp: tuple[int, ...] = ()
-    """Changes whenever it is put into a queue or taken out of one."""
+    """When it was enqueued, began and was throttled: changes whenever it is taken out of a queue."""
     expires: bool = False
     """Whether it is said to have a retention of its own."""
     limits: tuple[LimitUse, ...] = ()
@@ -96,8 +96,6 @@ class JobFacts:
     unique: str = ""
     """The key that it claims."""
     until: Until | None = None
-    begun: bool = False
-    """Whether it was ever granted."""
     unreadable: str = ""
     """What is wrong with its record, if nothing else of that makes sense."""
     broken: str = ""

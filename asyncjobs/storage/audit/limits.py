@@ -30,7 +30,7 @@ def limits(found: Snapshot) -> Iterator[Finding]:
             *_waits_in_vain(found, limit_id, limit),
         ]
         if told:
-            yield Finding("limit", limit_id, "; ".join(told))
+            yield Finding("limit", limit_id, "; ".join(told), " ".join(sorted(limit.waiters)))
     for limit_id in sorted((held.keys() | let_in.keys()) - found.limits.keys()):
         yield Finding("limit", limit_id, "jobs run or are enqueued under it, and it knows of none")
 
@@ -91,7 +91,11 @@ def _waits_in_vain(found: Snapshot, limit_id: str, limit: LimitFacts) -> Iterato
         yield "it isn't in the list of limits"
     name = limit_id.partition(":")[0]
     numbers = found.limit_numbers.get(name)
-    if numbers is None or found.limits_under_way & {limit_id, name}:
+    if numbers is None:
+        if lasting:
+            yield "jobs are under it, and its numbers aren't known"
+        return
+    if found.limits_under_way & {limit_id, name}:
         return
     for queue, ids in sorted(limit.waiters.items()):
         if not ids:

@@ -25,6 +25,6 @@ def unique(found: Snapshot) -> Iterator[Finding]:
             yield Finding("unique", key, f"{job_id} holds it, and doesn't claim it", "key")
     for job_id, job in sorted(found.jobs.items()):
         # One that has run may have been replaced meanwhile, which leaves it alone.
-        waits = job.state in HOLDS and not job.begun and not job.unreadable
+        waits = job.state in HOLDS and not job.stamp[1] and not job.unreadable
         if waits and job.unique and job.until is not Until.PERIOD and job.unique not in found.unique:
             yield Finding("unique", job.unique, f"{job_id} claims it and waits, and nobody holds it", job_id)

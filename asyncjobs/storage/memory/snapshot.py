@@ -26,12 +26,11 @@ def snapshot(shard: Shard, shards: int) -> Snapshot:
             job.id in shard.edges,
             job.cancel_requested,
             job.queue if job.is_ghost else "",
-            (job.enqueued_ms, job.started_ms),
+            (job.enqueued_ms, job.started_ms, job.throttled_ms),
             limits=tuple(job.limits),
             throttled_by=job.throttled_by,
             unique=job.unique,
             until=job.claim.until if job.claim else None,
-            begun=job.started_ms > 0,
         )
     found.lists = {state: set(ids) for state, ids in shard.lists.items()}
     for name, queue in shard.queues.items():

@@ -238,9 +238,7 @@ async def _queue(part: Shard, finding: Finding, apply: str) -> str:
 
 
 async def _limit(part: Shard, finding: Finding, apply: str) -> str:
-    if finding.place == "numbers":
-        return "!set them by `Limits.set`, or let the next job be made under it"
-    return _text(await part.run(scripts.MEND_LIMIT, part.now(), apply, finding.id))
+    return _text(await part.run(scripts.MEND_LIMIT, part.now(), apply, finding.id, finding.place))
 
 
 async def _unique(part: Shard, finding: Finding, apply: str) -> str:

@@ -324,8 +324,8 @@ def _int(value: bytes) -> int:
 def _job_facts(row: list[Any]) -> JobFacts:
     unheard, *values = [b"" if value is None else value for value in row]
     state, queue, worker, batch, unmet, parents, continued, exchange, cancelled = values[:9]
-    ghost_in, expires, linked, takes_outputs, limits, throttled_by, unique, deadline = values[9:17]
-    enqueued, created, started = values[17:]
+    ghost_in, expires, linked, takes_outputs, enqueued, created, started = values[9:16]
+    limits, throttled_by, unique, deadline, throttled_at = values[16:]
     known = STATE_OF.get(state)
     facts = JobFacts(
         known or State.FAILED,
@@ -338,11 +338,10 @@ def _job_facts(row: list[Any]) -> JobFacts:
         continued=bool(continued),
         cancel_requested=bool(cancelled),
         ghost_in=ghost_in.decode(errors="replace"),
-        stamp=(_int(enqueued or created), _int(started)),
+        stamp=(_int(enqueued or created), _int(started), _int(throttled_at)),
         expires=bool(expires),
         limits=limits_of(limits.decode(errors="replace")),
         throttled_by=throttled_by.decode(errors="replace")[2:],
-        begun=bool(started),
     )
     if claim := CLAIM.fullmatch(unique.decode(errors="replace")):
         facts.until, facts.unique = Until(claim[1]), claim[2]

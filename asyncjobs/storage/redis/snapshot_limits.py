@@ -61,7 +61,7 @@ async def read_limits(reader: Reader) -> None:
         if most.isdecimal() and per_ms.isdecimal():
             found.limit_numbers[name] = Numbers(int(most), int(per_ms))
         else:
-            reader.tell("limit", name, "its numbers can't be read", "numbers")
+            reader.tell("limit", name, "its numbers can't be read")
     listed = {limit_id async for limit_id in reader.sorted("active_limits")}
     due = {limit_id async for limit_id in reader.sorted("limit_due")}
     for limit_id in names["limit"]:

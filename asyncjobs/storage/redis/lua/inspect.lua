@@ -4,8 +4,8 @@
 local reply = {}
 for at = A.rest, #ARGV do
   local row = redis.pcall('HMGET', K.job(ARGV[at]), F.state, F.queue, F.worker, F.batch, F.unmet, F.parents, F.continued,
-    F.exchange, F.cancel_requested, F.ghost_in, F.expires, F.linked, F.takes_outputs, F.limits, F.throttled_by, F.unique,
-    F.deadline, F.enqueued, F.created, F.started)
+    F.exchange, F.cancel_requested, F.ghost_in, F.expires, F.linked, F.takes_outputs, F.enqueued, F.created, F.started,
+    F.limits, F.throttled_by, F.unique, F.deadline, F.throttled_at)
   if row.err or row[1] == STUB or (not row[1] and redis.call('EXISTS', K.job(ARGV[at])) == 0) then
     reply[#reply + 1] = false
   else

@@ -1,5 +1,5 @@
 -- mend_job: a job is where its state says, and nowhere else; one whose state can't be read has failed.
--- KEYS: t. ARGV: now, apply ("" = only say what would be done), id, stamp (when it was enqueued and began, where its id is
+-- KEYS: t. ARGV: now, apply ("" = only say what would be done), id, stamp (when it was enqueued, began and was throttled, where its id is
 -- known to have been missing from its queue at a later time; else "").
 -- Reply: what is done, "" if nothing is wrong; after a "!", why nothing can be done. O(log n + what follows, bounded);
 -- O(ids in its queue) for one that is enqueued and has no stamp, or is said to be left in a queue.
@@ -13,8 +13,8 @@
 local id = A.id
 local job = K.job(id)
 local row = redis.pcall('HMGET', job, F.state, F.queue, F.priority, F.worker, F.exchange, F.attempt, F.recoveries,
-  F.cancel_requested, F.batch, F.continued, F.expires, F.ghost_in, F.linked, F.takes_outputs, F.limits, F.throttled_by,
-  F.unique, F.deadline, F.enqueued, F.created, F.started)
+  F.cancel_requested, F.batch, F.continued, F.expires, F.ghost_in, F.linked, F.takes_outputs,
+  F.enqueued, F.created, F.started, F.limits, F.throttled_by, F.unique, F.deadline, F.throttled_at)
 if row.err then
   return ''
 end
@@ -55,7 +55,7 @@ local function mend_enqueued()
   local suspects, prior, plain = 0, 0, 0
   if A.stamp == '' then
     suspects, prior, plain = times_in(queue, id)
-  elseif A.stamp ~= number_of(row[19] or row[20]) .. ' ' .. number_of(row[21]) then
+  elseif A.stamp ~= number_of(row[15] or row[16]) .. ' ' .. number_of(row[17]) .. ' ' .. number_of(row[22]) then
     -- It has been taken or put there since.
     return
   end
@@ -112,10 +112,10 @@ end
 
 -- Under which limit a job should wait: that which it says, if it is under it at all.
 local function mend_throttled()
-  local uses, limit = row[15] and uses_of(row[15]) or {}, nil
+  local uses, limit = row[18] and uses_of(row[18]) or {}, nil
   for _, use in ipairs(uses) do
     limit = limit or use
-    if use.id == string.sub(row[16] or '', 3) then
+    if use.id == string.sub(row[19] or '', 3) then
       limit = use
     end
   end
@@ -130,10 +130,10 @@ local function mend_throttled()
       end
     end)
   end
-  if string.sub(row[16] or '', 3) ~= limit.id or not redis.call('ZSCORE', K.limit_waiters(limit.id .. ':' .. queue), id) then
+  if string.sub(row[19] or '', 3) ~= limit.id or not redis.call('ZSCORE', K.limit_waiters(limit.id .. ':' .. queue), id) then
     to_mend('it waits for limit ' .. limit.id .. ' again', function()
-      park(id, entry_of(limit.id, limit), queue, score_of(tonumber(row[3]) or 0, tonumber(row[19]) or now),
-        string.sub(row[16] or '', 1, 1) == 's')
+      park(id, entry_of(limit.id, limit), queue, score_of(tonumber(row[3]) or 0, tonumber(row[15] or row[16]) or now),
+        string.sub(row[19] or '', 1, 1) == 's')
     end)
   end
 end
@@ -166,7 +166,7 @@ local function mend_links()
   local batch, flags = links_of(row[13] or ':')
   batch = batch or false
   local wanted = ''
-  for flag, is_set in pairs({ C = row[10], I = row[14], L = row[15], U = row[17], X = row[18] }) do
+  for flag, is_set in pairs({ C = row[10], I = row[14], L = row[18], U = row[20], X = row[21] }) do
     if is_set and not string.find(flags, flag, 1, true) then
       wanted = wanted .. flag
     end

@@ -1,12 +1,13 @@
 -- mend_limit: a limit counts the jobs that are under it, and lets in those that it has room for.
--- KEYS: t. ARGV: now, apply ("" = only say what would be done), id.
+-- KEYS: t. ARGV: now, apply ("" = only say what would be done), id, queues (that it may be waited for
+-- in, besides those that are known, with spaces between).
 -- Reply: what is done, "" if nothing is wrong; after a "!", why nothing can be done. O(leases + ids in queues + waiters).
 -- @include now
 -- @include repairs
 -- @include conclude
-local AT_ONCE = 100 * MEND_LIMIT
+local AT_ONCE = 40 * MEND_LIMIT
 local key, id, busy = K.limit(A.id), A.id, nil
-local held, let_in, waiting = 0, {}, {}
+local held, let_in, waiting, known = 0, {}, {}, nil
 
 -- Whether a job is in a state and under this limit, and whether it counts it as a rate.
 local function is_under(job, state, queue)
@@ -16,6 +17,7 @@ local function is_under(job, state, queue)
   end
   for _, use in ipairs(uses_of(row[3])) do
     if use.id == id then
+      known = use
       return true, use.per > 0, string.sub(row[4] or '', 3) == id
     end
   end
@@ -70,6 +72,9 @@ local queues = {}
 for _, queue in ipairs(redis.call('HKEYS', K.queues)) do
   queues[queue] = true
 end
+for queue in string.gmatch(A.queues, '%S+') do
+  queues[queue] = true
+end
 local was, lasting = {}, false
 local flat = redis.pcall('HGETALL', key)
 for at = 1, flat.err and 0 or #flat, 2 do
@@ -85,7 +90,7 @@ for queue in pairs(queues) do
   count_waiting(queue)
 end
 if busy then
-  return '!pause queue ' .. busy .. ' until fewer jobs are in it: it has too many to be counted in one step'
+  return '!try again when queue ' .. busy .. ' has fewer jobs: these are too many to be counted in one step'
 end
 
 local function compare(field, n, what)
@@ -111,6 +116,16 @@ for _, queue in ipairs(names) do
   if (waiting[queue] or 0) > 0 and not window and free > (let_in[queue] or 0) then
     vain[#vain + 1] = queue
   end
+end
+if not numbers and redis.call('HEXISTS', K.limits, name_of(id)) == 1 then
+  to_mend('its numbers, which can\'t be read, are forgotten', function()
+    redis.call('HDEL', K.limits, name_of(id))
+  end)
+end
+if not numbers and known then
+  to_mend('its numbers are those of a job that is under it', function()
+    declare(known)
+  end)
 end
 if #vain > 0 then
   to_mend('those of ' .. table.concat(vain, ', ') .. ' are let in as far as there is room', function() end)
