@@ -22,9 +22,10 @@ itself, waits no longer than it must, and asks nothing of the storage but the me
 import pytest
 
 _SUBJECTS = (
-    *("batching", "by_hand", "cancelling_batches", "continuing", "creating", "exchanging", "finishing"),
-    *("following_up", "handing_over", "leases", "locking", "ordering", "queues", "reading", "reaping"),
-    *("recurring", "recurring_control", "retention", "scene", "waiting"),
+    *("batching", "by_hand", "cancelling_batches", "continuing", "creating", "exchanging", "expiring"),
+    *("finishing", "following_up", "handing_over", "leases", "limiting", "locking", "ordering", "queues"),
+    *("rate_limiting", "reading", "reaping", "recurring", "recurring_control", "recurring_limited"),
+    *("retention", "scene", "throttling", "unique_jobs", "waiting"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
 
@@ -34,19 +35,25 @@ from asyncjobs.storage.conformance.cancelling_batches import CancellingBatchesTe
 from asyncjobs.storage.conformance.continuing import ContinuingTests  # noqa: E402
 from asyncjobs.storage.conformance.creating import CreatingTests  # noqa: E402
 from asyncjobs.storage.conformance.exchanging import ExchangingTests  # noqa: E402
+from asyncjobs.storage.conformance.expiring import ExpiringTests  # noqa: E402
 from asyncjobs.storage.conformance.finishing import FinishingTests  # noqa: E402
 from asyncjobs.storage.conformance.following_up import FollowingUpTests  # noqa: E402
 from asyncjobs.storage.conformance.handing_over import HandingOverTests  # noqa: E402
 from asyncjobs.storage.conformance.leases import LeaseTests  # noqa: E402
+from asyncjobs.storage.conformance.limiting import LimitingTests  # noqa: E402
 from asyncjobs.storage.conformance.locking import LockTests  # noqa: E402
 from asyncjobs.storage.conformance.ordering import OrderingTests  # noqa: E402
 from asyncjobs.storage.conformance.queues import QueueTests  # noqa: E402
+from asyncjobs.storage.conformance.rate_limiting import RateLimitingTests  # noqa: E402
 from asyncjobs.storage.conformance.reading import ReadingTests  # noqa: E402
 from asyncjobs.storage.conformance.reaping import ReapingTests  # noqa: E402
 from asyncjobs.storage.conformance.recurring import RecurringTests  # noqa: E402
 from asyncjobs.storage.conformance.recurring_control import RecurringControlTests  # noqa: E402
+from asyncjobs.storage.conformance.recurring_limited import RecurringLimitedTests  # noqa: E402
 from asyncjobs.storage.conformance.retention import RetentionTests  # noqa: E402
 from asyncjobs.storage.conformance.scene import Fixtures, MovableClock, StorageFactory  # noqa: E402
+from asyncjobs.storage.conformance.throttling import ThrottlingTests  # noqa: E402
+from asyncjobs.storage.conformance.unique_jobs import UniqueJobsTests  # noqa: E402
 from asyncjobs.storage.conformance.waiting import WaitingTests  # noqa: E402
 
 __all__ = ["MovableClock", "StorageConformance", "StorageFactory"]
@@ -73,6 +80,12 @@ class StorageConformance(
     BatchingTests,
     CancellingBatchesTests,
     FollowingUpTests,
+    LimitingTests,
+    ThrottlingTests,
+    RateLimitingTests,
+    UniqueJobsTests,
+    ExpiringTests,
+    RecurringLimitedTests,
     Fixtures,
 ):
     """Every test of the kit. Subclass it with a name that pytest collects, and override `storage_factory`."""

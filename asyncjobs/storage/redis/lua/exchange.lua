@@ -114,6 +114,8 @@ bump(counts)
 if timed >= 4 or made then
   due = math.min(due, due_head(K.limit_due) or due)
 end
+-- What was fetched last may have ended unstarted, and a continuation of it be due before all that was known.
+due = math.min(due, follow.due or due)
 local claimed = 0
 if due == math.huge then
   due = ''

@@ -103,6 +103,7 @@ local function start(id, queue, priority, timing, limits)
   if due and due > now then
     redis.call('HSET', job, F.state, S.scheduled)
     redis.call('ZADD', K.scheduled, due, id)
+    follow.due = math.min(follow.due or due, due)
     if due_head(K.scheduled) == due then
       follow.queues[queue] = follow.queues[queue] or true
     end
