@@ -73,9 +73,9 @@ class LimitStorage(Protocol):
     While a key has no room for another job of a queue (those that it has let into that queue are counted,
     too), jobs that would be enqueued become `throttled` instead, and so do those that lose the race for it
     when they are to be granted. They wait by priority, and by when they were enqueued first. When there is
-    room, the first of them are put at the head of their queue (by priority where they have one); their
-    `enqueued_ms` stays as it was. So nothing looks again and again, and one key's jobs don't stand in the way
-    of others.
+    room, the first of them are put at the tail of their queue (by priority where they have one); their
+    `enqueued_ms` stays as it was. So nothing looks again and again, one key's jobs don't stand in the way of
+    others, and keys take turns where there are more jobs than slots.
     """
 
     async def set_limit(self, name: str, numbers: Numbers | None) -> None:

@@ -69,6 +69,23 @@ async def test_so_many_run_at_once_and_no_more(
     assert info is None, "nothing is counted any more"
 
 
+async def test_keys_take_turns_where_there_are_fewer_slots_than_jobs_that_may_run(
+    client: Client, registry: Registry, start_worker: StartWorker
+) -> None:
+    order: list[str] = []
+
+    @registry.job(limits=[Limit("tenant", 2, key="{tenant}")])
+    async def serve(tenant: str) -> None:
+        order.append(tenant)
+
+    jobs = await client.enqueue_many(serve.call("first") for _ in range(40))
+    jobs += await client.enqueue_many(serve.call("second") for _ in range(40))
+    await start_worker(concurrency=2)
+    await all_done(list(jobs))
+    for at in range(0, 80, 20):
+        assert 5 <= order[at : at + 20].count("first") <= 15, order
+
+
 async def test_each_key_has_slots_of_its_own(client: Client, desk: Desk, start_worker: StartWorker) -> None:
     limited = desk.work.options(limits=[Limit("tenant", 2, key="{tenant}")])
     await start_worker(concurrency=50)

@@ -135,7 +135,7 @@ class Shard:
         self.limits.wait(job, limit)
 
     def unthrottle(self, job: Job) -> bool:
-        """A job that a limit has let in: → `enqueued`; True if it is still to be put at its queue's head."""
+        """A job that a limit has let in: → `enqueued`; True if it is still to be put at its queue's tail."""
         self.lists[State.THROTTLED].discard(job.id)
         job.state, job.throttled_by = State.ENQUEUED, ""
         queue = self.queues[job.queue]
@@ -143,7 +143,7 @@ class Shard:
             return False
         if job.was_suspect:
             job.place = Place.SUSPECTS
-            queue.suspects.appendleft(job.id)
+            queue.suspects.append(job.id)
         elif job.priority:
             job.place = Place.PRIORITIZED
             queue.prioritized.put(job.id, -job.priority, job.enqueued_ms)

@@ -38,8 +38,8 @@ def settle(shard: Shard, queues: set[str]) -> None:
             for limit in changed:
                 touched[limit.id] = limit
                 _let_in(shard, limit, let_in, queues)
-            for job in reversed(let_in):
-                shard.queues[job.queue].plain.appendleft(job.id)
+            for job in let_in:
+                shard.queues[job.queue].plain.append(job.id)
         for limit in touched.values():
             if limits.plan_window(limit):
                 queues.update(limit.waits)

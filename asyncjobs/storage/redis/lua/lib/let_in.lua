@@ -30,7 +30,7 @@ local function wake_waiter(id, from, queue, score)
     redis.call('HDEL', job, F.ghost_in)
     redis.call('HINCRBY', K.ghosts, queue, -1)
   elseif suspect then
-    placed = redis.pcall('LPUSH', K.suspects(queue), id)
+    placed = redis.pcall('RPUSH', K.suspects(queue), id)
   elseif row[2] and row[2] ~= '0' then
     placed = redis.pcall('ZADD', K.priority(queue), score, id)
   else
@@ -73,16 +73,16 @@ local function wake_waiters(entry)
   end
 end
 
--- Those that were let in stand at the head of their queue, the first of them first.
+-- Those that were let in stand at the tail of their queue: so keys take turns, however many jobs wait for each.
 local function push_woken()
   local by_queue, limits = {}, nil
-  for place = #ledger.woken, 1, -1 do
+  for place = 1, #ledger.woken do
     local queue, id = ledger.woken[place][1], ledger.woken[place][2]
     by_queue[queue] = by_queue[queue] or {}
     by_queue[queue][#by_queue[queue] + 1] = id
   end
   for queue, ids in pairs(by_queue) do
-    if type(redis.pcall('LPUSH', K.queue(queue), unpack(ids))) == 'table' then
+    if type(redis.pcall('RPUSH', K.queue(queue), unpack(ids))) == 'table' then
       for _, id in ipairs(ids) do
         limits = redis.call('HGET', K.job(id), F.limits)
         left_queue(limits, queue)
