@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from asyncjobs import Client, Limit, Registry, State, Unique
+from asyncjobs import Client, Limit, Registry, State, Unique, Worker
 from asyncjobs.storage.redis.keys import FIELDS, LIMIT_FIELDS, STATES, Keys, hash_tag
 from tests.by_hand import HandWorker
 from tests.servers import Server
@@ -216,3 +217,36 @@ async def test_damage_is_found_and_mended(
     counts = (await client.stats()).counts
     assert {state for state, count in counts.items() if count} <= {"succeeded", "failed", "throttled"}
     assert counts[State.THROTTLED] == 1, "the one that waits for its rate's window"
+
+
+@pytest.mark.slow
+async def test_nothing_is_found_while_much_goes_on(client: Client, redis_url: str) -> None:
+    """Counts move all the time, and what is read in pages isn't of one moment."""
+    done = False
+    calls = [
+        limited.options(retention=0),
+        limited.options(retention=0, queue="other"),
+        limited.options(retention=0, limits=[Limit("often", rate=50, per=0.1)]),
+    ]
+
+    async def go_on() -> None:
+        number = 0
+        while not done:
+            number += 1
+            await client.enqueue_many(
+                calls[at % 3].call(f"tenant {at % 7}", f"{number} {at}") for at in range(50)
+            )
+            while (await client.stats()).counts[State.THROTTLED] > 200:
+                assert await client.check(pause=0) == []
+
+    async with (
+        Client(redis_url, registry=registry) as own,
+        Worker(registry, own, queues=["default", "other"], concurrency=20),
+    ):
+        busy = asyncio.create_task(go_on())
+        try:
+            for _ in range(4):
+                assert await client.check(pause=0.1) == []
+        finally:
+            done = True
+            await busy

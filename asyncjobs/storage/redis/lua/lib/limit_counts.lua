@@ -246,7 +246,7 @@ end
 -- Of a rate, what is counted expires by itself, and leaves its id behind. For each that is new, two are looked at, so that
 -- at most about half of them are such.
 local function forget_expired()
-  for _, id in ipairs(redis.call('ZRANDMEMBER', K.active_limits, math.min(2 * ledger.rates, WINDOWS_LIMIT))) do
+  for _, id in ipairs(redis.call('ZRANDMEMBER', K.active_limits, 2 * ledger.rates)) do
     if redis.call('EXISTS', K.limit(id)) == 0 then
       ledger.idle[#ledger.idle + 1] = id
     end
