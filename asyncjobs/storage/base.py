@@ -51,12 +51,14 @@ from asyncjobs.storage.locks import (
 )
 from asyncjobs.storage.queues import QueueStorage
 from asyncjobs.storage.records import (
+    Bucket,
     HistoryEntry,
     JobRecord,
     LogLine,
     Note,
     Page,
     QueueRecord,
+    ServerRecord,
     Stats,
     WorkerRecord,
 )
@@ -101,6 +103,7 @@ from asyncjobs.storage.transitions import (
     Finished,
     Grant,
     HeartbeatReply,
+    Moved,
     NewJob,
     Outcome,
     ReapReply,
@@ -137,6 +140,7 @@ __all__ = [
     "BatchRecord",
     "BatchState",
     "BatchStorage",
+    "Bucket",
     "Cancelled",
     "Changed",
     "Conflict",
@@ -165,6 +169,7 @@ __all__ = [
     "LockStorage",
     "LogLine",
     "Members",
+    "Moved",
     "NewBatch",
     "NewJob",
     "NewRecurring",
@@ -185,6 +190,7 @@ __all__ = [
     "Renewed",
     "Requeued",
     "Retention",
+    "ServerRecord",
     "State",
     "Stats",
     "Storage",
@@ -277,6 +283,10 @@ class Storage(
 
     async def promote(self, job_id: str, request_id: str) -> Requeued:
         """`scheduled` or `retrying` → `enqueued` now, whatever its due time."""
+        ...
+
+    async def move(self, job_id: str, queue: str) -> Moved:
+        """Any state but `processing` → the same, but of another queue; `enqueued`: to the tail of that."""
         ...
 
     async def delete(self, job_id: str, request_id: str = "") -> Deleted:

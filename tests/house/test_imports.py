@@ -14,7 +14,7 @@ from tests.house.sources import PACKAGE, below, module_name, name
 # From the ground up: a module may import what stands in its own line or above it. A name stands for the
 # modules below it as well; the longest that fits counts.
 LAYERS = (
-    ("errors", "clock", "ids", "chunks", "embedded"),
+    ("errors", "clock", "ids", "chunks", "timings", "embedded"),
     ("storage", "storage.base", "storage.records"),
     ("serialization", "retry", "unique", "limit", "options", "schedules"),
     (

@@ -23,7 +23,17 @@ import pytest
 
 _SUBJECTS = (
     *("batching", "by_hand", "cancelling_batches", "continuing", "creating", "exchanging", "finishing"),
-    *("following_up", "handing_over", "leases", "locking", "ordering", "queues", "reading", "reaping"),
+    *(
+        "following_up",
+        "handing_over",
+        "leases",
+        "locking",
+        "moving",
+        "ordering",
+        "queues",
+        "reading",
+        "reaping",
+    ),
     *("recurring", "recurring_control", "retention", "scene", "waiting"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
@@ -39,6 +49,7 @@ from asyncjobs.storage.conformance.following_up import FollowingUpTests  # noqa:
 from asyncjobs.storage.conformance.handing_over import HandingOverTests  # noqa: E402
 from asyncjobs.storage.conformance.leases import LeaseTests  # noqa: E402
 from asyncjobs.storage.conformance.locking import LockTests  # noqa: E402
+from asyncjobs.storage.conformance.moving import MovingTests  # noqa: E402
 from asyncjobs.storage.conformance.ordering import OrderingTests  # noqa: E402
 from asyncjobs.storage.conformance.queues import QueueTests  # noqa: E402
 from asyncjobs.storage.conformance.reading import ReadingTests  # noqa: E402
@@ -62,6 +73,7 @@ class StorageConformance(
     ReapingTests,
     WaitingTests,
     ByHandTests,
+    MovingTests,
     QueueTests,
     RetentionTests,
     ReadingTests,
