@@ -31,6 +31,7 @@ from asyncjobs.storage.batches import (
     Opened,
 )
 from asyncjobs.storage.dependencies import Follow, On, Parent
+from asyncjobs.storage.heartbeats import HeartbeatLink
 from asyncjobs.storage.limits import (
     MUTEX,
     WINDOWS_LIMIT,
@@ -199,30 +200,6 @@ __all__ = [
     "Until",
     "WorkerRecord",
 ]
-
-
-class HeartbeatLink(Protocol):
-    """A worker's lease on one shard, renewed from a thread of its own.
-
-    Its methods block, and are for that thread only.
-    """
-
-    def wait(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for a message to the worker (a cancel, a command): did one come?"""
-        ...
-
-    def beat(self, held: int, info: dict[str, object] | None = None) -> HeartbeatReply:
-        """Renew the lease.
-
-        `held`: how many leases the worker thinks it has. `info` replaces what it says of itself.
-
-        Raises `WorkerGone` if its entry is absent or being reaped, `StorageUnavailable` if nothing answers.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of the connection. May be called from any thread, and ends a `wait` within its time-out."""
-        ...
 
 
 @runtime_checkable

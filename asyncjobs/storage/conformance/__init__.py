@@ -23,18 +23,8 @@ import pytest
 
 _SUBJECTS = (
     *("batching", "by_hand", "cancelling_batches", "continuing", "creating", "exchanging", "finishing"),
-    *(
-        "following_up",
-        "handing_over",
-        "leases",
-        "locking",
-        "moving",
-        "ordering",
-        "queues",
-        "reading",
-        "reaping",
-    ),
-    *("recurring", "recurring_control", "retention", "scene", "waiting"),
+    *("following_up", "handing_over", "leases", "locking", "moving", "ordering", "queues", "reading"),
+    *("reaping", "recurring", "recurring_control", "retention", "scene", "waiting"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
 
