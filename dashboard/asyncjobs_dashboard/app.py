@@ -41,8 +41,8 @@ def create_app(
       `CONTROL`. Default: `CONTROL` for requests from this machine, `DENY` for all others.
     * `read_only`: nothing can be changed, whatever `authorize` says.
     * `title`: shown on every page.
-    * `secret_key`: signs the tokens of forms. Default: made up at start, so that forms that were open before a
-      restart have to be loaded again; several processes behind one address need the same key.
+    * `secret_key`: signs the tokens of forms. Default: made up at start, so that forms that were open before
+      a restart have to be loaded again; several processes behind one address need the same key.
     * `allowed_hosts`: names by which browsers may speak to it (its `Host` header, without the port). Default:
       `localhost`, `127.0.0.1` and `[::1]`, or any where `authorize` is given.
     * `poll`: seconds between two readings of the live numbers, 0.1 to 60; they are read only while somebody

@@ -1,4 +1,4 @@
-"""Who may see and do what: `Access`, the rule that stands where none is given, and the check of host names."""
+"""Who may see and do what: `Access`, the rule where none is given, and the check of host names."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class BarChart:
 
 
 def bar_chart(buckets: Sequence[Throughput], label: str, every: int) -> BarChart:
-    """A chart of the buckets; every so many-th has its start under it, as `strftime` writes it with `label`."""
+    """A chart of the buckets; every so many-th has its start under it, written with `label`."""
     ended = [(_count(each, "succeeded"), _count(each, "failed")) for each in buckets]
     top = nice(max((good + bad for good, bad in ended), default=0))
     step = WIDTH / max(1, len(buckets))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ def timeline(record: JobRecord, history: Sequence[HistoryEntry], now_ms: int) ->
         steps.append(Step(record.finished_ms, record.state.value.capitalize(), record.state.value))
     order = {"Created": 0, "Enqueued": 1, "Throttled": 2, "Started": 3}
     steps.sort(key=lambda step: (step.at_ms, order.get(step.title, 4)))
-    for step, after in zip(steps, steps[1:], strict=False):
+    for step, after in itertools.pairwise(steps):
         step.took_ms = after.at_ms - step.at_ms
     if steps and not record.state.is_final:
         steps[-1].took_ms = max(0, now_ms - steps[-1].at_ms)

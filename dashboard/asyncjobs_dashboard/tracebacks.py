@@ -1,4 +1,4 @@
-"""Tracebacks with their parts in colour: by classes that the style sheet knows, never by styles of their own."""
+"""Tracebacks with their parts in colour: by classes that the style sheet knows, never by own styles."""
 
 from __future__ import annotations
 

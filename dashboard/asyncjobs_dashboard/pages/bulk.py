@@ -55,6 +55,6 @@ def _known(request: web.Request) -> BulkJob:
     job = request.app[SETUP].bulk.get(request.match_info["id"])
     if job is None:
         raise web.HTTPNotFound(
-            text="This bulk job isn't known: it was another process', or is long over. What it did stays done."
+            text="This bulk job isn't known: it was another process', or is long over. What it did stays."
         )
     return job

@@ -98,8 +98,9 @@ def _options(client: Client, record: JobRecord) -> list[_Option]:
         return []
     kept = "as its list says" if settings.retention_ms is None else duration(settings.retention_ms / 1000)
     limit = "none" if settings.timeout_ms is None else duration(settings.timeout_ms / 1000)
+    most = settings.retry.max_retries
     return [
-        _Option("retries", f"{record.failures} of {settings.retry.max_retries} used"),
+        _Option("retries", f"{min(record.failures, most)} of {most:,} used"),
         _Option("time-out", limit),
         _Option("kept when ended", kept),
         _Option("result", "kept" if settings.keep_result else "not kept"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
-from asyncjobs import State
+from asyncjobs import Client, State
+from asyncjobs.storage.base import HistoryEntry, JobRecord
 from asyncjobs_dashboard.actions import actions_for
 from asyncjobs_dashboard.listing import LOOK, MOST, PAGE, Filter, entered_ms, find
 from asyncjobs_dashboard.navigation import STATES
@@ -39,6 +42,11 @@ WHEN = {
 """What the time in the list is, where it isn't when the job ended."""
 
 
+FAILING = frozenset({State.FAILED, State.RETRYING})
+MOST_ERRORS = 100
+"""Jobs of a page whose errors are read: each is a trip of its own."""
+
+
 def state_of(request: web.Request) -> State:
     """The state in the path. Raises `HTTPNotFound`."""
     try:
@@ -69,6 +77,7 @@ async def jobs(request: web.Request) -> web.Response:
         query["size"] = str(size)
     if newest_first != state.is_final:
         query["order"] = "newest" if newest_first else "oldest"
+    told = await _errors(setup.client, listing.jobs[:MOST_ERRORS]) if state in FAILING else {}
     stats = (await setup.live.snapshot()).stats
     return await page(
         request,
@@ -82,7 +91,9 @@ async def jobs(request: web.Request) -> web.Response:
         filtered=wanted.query(),
         searches=wanted.searches(state),
         listing=listing,
-        rows=[(job, in_one_line(setup.client, job), entered_ms(job)) for job in listing.jobs],
+        rows=[
+            (job, in_one_line(setup.client, job), entered_ms(job), told.get(job.id)) for job in listing.jobs
+        ],
         base=query,
         offset=offset,
         size=size,
@@ -91,3 +102,13 @@ async def jobs(request: web.Request) -> web.Response:
         queue_names=[queue.name for queue in stats.queues],
         actions=actions_for(state),
     )
+
+
+async def _errors(client: Client, jobs: list[JobRecord]) -> dict[str, HistoryEntry]:
+    """The last error of each of them."""
+    histories = await asyncio.gather(*(client.storage.history(job.id) for job in jobs))
+    return {
+        job.id: entry
+        for job, history in zip(jobs, histories, strict=True)
+        if (entry := next((each for each in reversed(history) if each.error_type), None)) is not None
+    }

@@ -106,6 +106,8 @@ function refresh() {
 
 // -- the live graph --
 
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+
 class Graph {
   constructor(box) {
     this.box = box;
@@ -152,11 +154,14 @@ class Graph {
         legend: { show: false },
         cursor: { y: false, points: { size: 7 } },
         scales: {
-          // Five minutes, the last at the right edge; from 0, and never flat.
-          x: { time: true, range: (_, __, most) => [most - 300, most] },
+          // Up to five minutes, the last at the right edge; from 0, and never flat.
+          x: { time: true, range: (_, least, most) => [Math.max(most - 300, Math.min(least, most - 60)), most] },
           y: { range: (_, __, most) => [0, Math.max(1, (most ?? 0) * 1.15)] },
         },
-        axes: [{ ...axis, space: 70 }, { ...axis, size: 44, space: 32 }],
+        axes: [
+          { ...axis, space: 80, size: 28, values: (_, moments) => moments.map(clock) },
+          { ...axis, size: 44, space: 32 },
+        ],
         series: [{}, line("succeeded", "--succeeded", "--succeeded-soft"), line("failed", "--failed", "--failed-soft")],
         hooks: { setCursor: [(plot) => this.point(plot)] },
       },
@@ -184,7 +189,7 @@ class Graph {
     if (!this.tip) return;
     this.tip.hidden = idx === null || idx === undefined || left < 0;
     if (this.tip.hidden) return;
-    const at = new Date(this.data[0][idx] * 1000).toLocaleTimeString();
+    const at = clock(this.data[0][idx]);
     const [good, bad] = [this.data[1][idx], this.data[2][idx]].map((rate) => (rate === null ? "–" : format.format(rate)));
     this.tip.textContent = `${at}  ${good}/s succeeded, ${bad}/s failed`;
     this.tip.style.left = `${Math.min(Math.max(left, 110), plot.over.clientWidth - 110)}px`;
