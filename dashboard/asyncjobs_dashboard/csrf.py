@@ -1,4 +1,4 @@
-"""Against requests that another site makes in a browser's name: a token, and where the browser says it's from.
+"""Against requests that another site makes in a browser's name: a token, and what the browser says.
 
 The token is a signed double-submit cookie: the browser's cookie holds a random number, signed; forms hold
 what only the server can derive from that number. The cookie is HttpOnly and SameSite=Strict.

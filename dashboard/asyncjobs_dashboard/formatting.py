@@ -14,11 +14,11 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def number(value: float | None) -> str:
+def number(value: int | float | None) -> str:
     """A whole number with separators, a rate with one decimal; a dash for None."""
     if value is None:
         return "–"
-    if isinstance(value, float) and value < 100 and value != int(value):
+    if isinstance(value, float) and value < 100 and not value.is_integer():
         return f"{value:.1f}"
     return f"{value:,.0f}"
 

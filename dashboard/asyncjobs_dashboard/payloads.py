@@ -10,7 +10,7 @@ import msgpack
 
 from asyncjobs import Client
 from asyncjobs.errors import AsyncjobsError, SerializationError, UnknownJob
-from asyncjobs.serialization import MsgpackSerializer
+from asyncjobs.serialization import MsgpackSerializer, take_outputs
 from asyncjobs.storage.base import JobRecord
 
 LONGEST = 20_000
@@ -101,6 +101,8 @@ def _unpack(
     try:
         return *client.unpack_arguments(record), ""
     except (AsyncjobsError, ValueError, TypeError):
+        # What was read so far may have noted outputs, which belong to nobody now.
+        take_outputs()
         hint = (
             "Some types aren't known here and are shown by their names. Start the dashboard with the "
             "registry, asyncjobs dashboard app:registry, to see them as they are."
@@ -108,7 +110,7 @@ def _unpack(
     call = _Tolerant().read(record.payload)
     if isinstance(call, list) and call:
         parts = cast(list[object], call)
-        kwargs = parts[1] if len(parts) > 1 else {}
+        kwargs: object = parts[1] if len(parts) > 1 else {}
         if isinstance(parts[0], list) and isinstance(kwargs, dict):
             return cast(list[object], parts[0]), cast(dict[str, object], kwargs), hint
     return [], {}, f"(they can't be read: {record.payload[:40].hex(' ')}…, {len(record.payload):,} bytes)"

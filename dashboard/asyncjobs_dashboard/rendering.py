@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import aiohttp_jinja2
@@ -25,7 +25,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def set_up_templates(app: web.Application) -> None:
     """Load templates for an application; everything is escaped, and an unknown name is an error."""
-    aiohttp_jinja2.setup(
+    environment = aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -33,7 +33,8 @@ def set_up_templates(app: web.Application) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
         filters=FILTERS,
-    ).globals["asset"] = _asset
+    )
+    cast(dict[str, Any], environment.globals)["asset"] = _asset
 
 
 @jinja2.pass_context

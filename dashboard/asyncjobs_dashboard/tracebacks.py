@@ -7,13 +7,13 @@ from functools import lru_cache
 from markupsafe import Markup, escape
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
-from pygments.lexers import PythonTracebackLexer
+from pygments.lexers.python import PythonTracebackLexer
 
 LONGEST = 60_000
 """Characters up to which it is coloured; what is longer is shown plainly, its middle left out."""
 
 _LEXER = PythonTracebackLexer()
-_FORMATTER = HtmlFormatter(nowrap=True)
+_FORMATTER: HtmlFormatter[str] = HtmlFormatter(nowrap=True)
 
 
 @lru_cache(maxsize=256)
