@@ -17,7 +17,7 @@ from asyncjobs_dashboard.failures import failures
 from asyncjobs_dashboard.live import Live
 from asyncjobs_dashboard.rendering import set_up_templates
 from asyncjobs_dashboard.routes import ROUTES
-from asyncjobs_dashboard.security import add_headers, gate
+from asyncjobs_dashboard.security import add_headers, gate, give_cookie
 from asyncjobs_dashboard.setup import SETUP, Setup
 
 logger = logging.getLogger("asyncjobs.dashboard")
@@ -75,7 +75,7 @@ def create_app(
         bulk=BulkJobs(client),
         routes={route.name: route for route in ROUTES},
     )
-    app = web.Application(middlewares=[failures, gate], client_max_size=256 * 1024)
+    app = web.Application(middlewares=[give_cookie, failures, gate], client_max_size=256 * 1024)
     app[SETUP] = setup
     for route in ROUTES:
         if route.method == "GET":

@@ -18,8 +18,8 @@ from asyncjobs_dashboard.listing import Filter, entered_ms, walk
 
 logger = logging.getLogger("asyncjobs.dashboard")
 
-AT_ONCE = 50
-"""Jobs that one bulk job changes at the same time: they travel together."""
+AT_ONCE = 16
+"""Jobs that one bulk job changes at the same time: each takes a connection."""
 MOST_JOBS = 500_000
 """Jobs that one bulk job finds; it is started again for more."""
 MOST_RUNNING = 4

@@ -22,7 +22,8 @@ API_HEADER = "X-Asyncjobs"
 LIFETIME = 30 * 86_400
 """Seconds that a cookie is valid; it is renewed, with the same number, once half of it is over."""
 
-_TOKEN = "csrf_cookie"
+_NUMBER = web.RequestKey("asyncjobs_csrf_number", str)
+"""Of the cookie that this request's answer is going to set."""
 
 
 class CsrfError(Exception):
@@ -41,8 +42,8 @@ class Tokens:
         """What the forms of the page that answers this request have to hold."""
         number, _ = self._number(request)
         if number is None:
-            number = request.get(_TOKEN) or secrets.token_urlsafe(18)
-            request[_TOKEN] = number
+            number = request.get(_NUMBER) or secrets.token_urlsafe(18)
+            request[_NUMBER] = number
         return self._sign(f"form:{number}")
 
     def keep_cookie(self, request: web.Request, response: web.StreamResponse, path: str) -> None:
@@ -50,7 +51,7 @@ class Tokens:
         number, age = self._number(request)
         if number is not None and age < LIFETIME / 2:
             return
-        number = number or request.get(_TOKEN)
+        number = number or request.get(_NUMBER)
         if number is None:
             return
         now = str(int(time.time()))

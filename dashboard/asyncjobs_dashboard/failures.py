@@ -19,7 +19,8 @@ from asyncjobs.errors import (
     RecurringNotFound,
     StorageError,
 )
-from asyncjobs_dashboard.rendering import fragment, page
+from asyncjobs_dashboard.rendering import fragment
+from asyncjobs_dashboard.rendering import page as whole_page
 from asyncjobs_dashboard.security import Refused
 from asyncjobs_dashboard.setup import SETUP
 
@@ -50,7 +51,12 @@ async def failures(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as answer:
         if answer.status < 400:
             raise
-        return await _answer(request, answer.status, "http", answer.text or answer.reason, answer.reason)
+        page = await _answer(request, answer.status, "http", answer.text or answer.reason, answer.reason)
+        # How to authenticate, what is allowed, when to come back.
+        for name, value in answer.headers.items():
+            if not name.lower().startswith("content-"):
+                page.headers.add(name, value)
+        return page
     except (JobNotFound, BatchNotFound, RecurringNotFound) as error:
         return await _answer(request, 404, "missing", str(error), "It isn't there")
     except StorageError as error:
@@ -83,7 +89,7 @@ async def _answer(
     if route is not None and route.name == "live":
         return web.Response(text=reason, status=status)
     # Where the storage gives no answer, nobody should wait for it a second time.
-    render = fragment if template in ("storage", "internal") else page
+    render = fragment if template in ("storage", "internal") else whole_page
     told = render(
         request,
         "error.html",

@@ -70,8 +70,8 @@ def relative(when: datetime, now: datetime) -> str:
     """`3 min ago`, `in 2 h`: in the largest unit alone."""
     seconds = (now - when).total_seconds()
     away = abs(seconds)
-    if away < 1:
-        return "just now" if seconds >= 0 else "now"
+    if away < 1.5:
+        return "just now"
     for length, unit in _UNITS:
         if away >= length:
             text = f"{int(away // length)} {unit}"

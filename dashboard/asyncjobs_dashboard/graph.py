@@ -13,7 +13,7 @@ MOST = 6
 """Parents and continuations that are drawn, of each."""
 NODE_WIDTH, NODE_HEIGHT = 208, 44
 _COLUMN, _ROW = 280, 56
-LONGEST_NAME = 26
+LONGEST_NAME = 22
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,11 @@ class Live:
         self._closed = False
         self._left_at = 0.0
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is read by itself, as nobody looks."""
+        return self._task is None or self._task.done()
+
     async def snapshot(self) -> Snapshot:
         """The numbers, at most `poll` seconds old. Raises `StorageError`."""
         known = self._snapshot
@@ -99,7 +104,7 @@ class Live:
     async def updates(self) -> AsyncGenerator[Snapshot | str, None]:
         """Each new snapshot, or what is wrong, as long as the caller goes on; the present one first."""
         self.watchers += 1
-        if self._task is None or self._task.done():
+        if self.is_idle:
             self._task = asyncio.create_task(self._run(), name="asyncjobs dashboard: live numbers")
         told = 0
         try:

@@ -37,7 +37,7 @@ HEADERS = {
 }
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-ACCESS = "asyncjobs_access"
+ACCESS = web.RequestKey("asyncjobs_access", Access)
 
 
 class Refused(Exception):
@@ -51,9 +51,7 @@ class Refused(Exception):
 
 def access_of(request: web.Request) -> Access:
     """What the request may do, as the gate has found; `DENY` before."""
-    found = request.get(ACCESS, Access.DENY)
-    assert isinstance(found, Access)
-    return found
+    return request.get(ACCESS, Access.DENY)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -62,8 +60,16 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.headers[name] = value
     if "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"
+
+
+@web.middleware
+async def give_cookie(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Around all others: give the browser the cookie that belongs to the forms of the page it gets."""
     setup = request.app[SETUP]
-    setup.tokens.keep_cookie(request, response, setup.root or "/")
+    response = await handler(request)
+    if not response.prepared:
+        setup.tokens.keep_cookie(request, response, setup.root)
+    return response
 
 
 @web.middleware
@@ -84,6 +90,8 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise Refused("read only" if setup.read_only else "readers")
     if request.method not in SAFE_METHODS:
         await _check_token(request)
+    if needed is not Access.DENY:
+        await setup.open()
     return await handler(request)
 
 

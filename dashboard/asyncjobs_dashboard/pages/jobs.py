@@ -45,6 +45,8 @@ WHEN = {
 FAILING = frozenset({State.FAILED, State.RETRYING})
 MOST_ERRORS = 100
 """Jobs of a page whose errors are read: each is a trip of its own."""
+AT_ONCE = 10
+"""Of these trips: each takes a connection."""
 
 
 def state_of(request: web.Request) -> State:
@@ -106,9 +108,12 @@ async def jobs(request: web.Request) -> web.Response:
 
 async def _errors(client: Client, jobs: list[JobRecord]) -> dict[str, HistoryEntry]:
     """The last error of each of them."""
-    histories = await asyncio.gather(*(client.storage.history(job.id) for job in jobs))
-    return {
-        job.id: entry
-        for job, history in zip(jobs, histories, strict=True)
-        if (entry := next((each for each in reversed(history) if each.error_type), None)) is not None
-    }
+    found: dict[str, HistoryEntry] = {}
+    for start in range(0, len(jobs), AT_ONCE):
+        part = jobs[start : start + AT_ONCE]
+        histories = await asyncio.gather(*(client.storage.history(job.id) for job in part))
+        for job, history in zip(part, histories, strict=True):
+            last = next((entry for entry in reversed(history) if entry.error_type), None)
+            if last is not None:
+                found[job.id] = last
+    return found

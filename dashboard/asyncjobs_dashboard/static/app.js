@@ -88,7 +88,7 @@ const refreshed = new WeakMap();
 function busy(element) {
   const selection = getSelection();
   return (
-    element.querySelector("details.menu[open], input:checked:not([data-kept])") !== null ||
+    element.querySelector("details.menu[open], input:checked:not([data-kept]), input.other-queue:not(:placeholder-shown)") !== null ||
     (element.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) ||
     (selection && !selection.isCollapsed && element.contains(selection.anchorNode))
   );
