@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import re
@@ -17,6 +16,8 @@ from asyncjobs.cli.connection import PATIENCE, Place, connection_options
 from asyncjobs.cli.exits import OK
 
 if TYPE_CHECKING:
+    import asyncio
+
     from asyncjobs.registry import Registry
 
 HOST, PORT = "127.0.0.1", 8080
@@ -52,6 +53,8 @@ def dashboard(place: Place, target: str | None, host: str, port: int, read_only:
       ssh -L 8080:localhost:8080 HOST     and open http://localhost:8080/
     """
     check_installed()
+    import asyncio
+
     from asyncjobs.cli.logs import set_up_logging
 
     set_up_logging("WARNING", colours=True)
@@ -85,6 +88,8 @@ def address(text: str) -> tuple[str, int]:
 @contextlib.contextmanager
 def beside_worker(place: Place, registry: Registry | None, where: tuple[str, int]) -> Generator[None]:
     """Serve it in a thread with a loop of its own: it answers, too, while a job blocks the worker's loop."""
+    import asyncio
+
     ready = threading.Event()
     failed: list[BaseException] = []
     started: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -130,6 +135,8 @@ async def _serve(
     ready: threading.Event | None = None,
 ) -> None:
     """Until `stop`; without one, until SIGINT or SIGTERM."""
+    import asyncio
+
     from asyncjobs.client import Client
     from asyncjobs_dashboard import Dashboard
 

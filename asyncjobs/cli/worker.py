@@ -110,7 +110,7 @@ def worker(
       asyncjobs worker app:registry --queues urgent,default --processes 4
       asyncjobs worker app:registry --embedded ./data    no server needed
       asyncjobs worker app:registry --burst              in a cron job or a test
-      asyncjobs worker app:registry --dashboard 8080     with the dashboard beside it
+      asyncjobs worker app:registry --dashboard 8080     and the dashboard
     """
     if target is None and embedded:
         # `--embedded app:registry`: the option has taken what can only be the registry.

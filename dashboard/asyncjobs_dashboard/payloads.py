@@ -138,6 +138,8 @@ class _Tolerant:
         inside = _Tolerant(self._depth + 1)
         if code in (_ENUM, _DATACLASS):
             told = inside.read(data)
+            if isinstance(told, _Opaque):
+                return told
             if isinstance(told, list) and len(cast(list[object], told)) == 2:
                 return _named(*cast(list[object], told))
         if code in _COLLECTIONS:
