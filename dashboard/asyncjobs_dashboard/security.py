@@ -51,7 +51,8 @@ class Refused(Exception):
 
 def access_of(request: web.Request) -> Access:
     """What the request may do, as the gate has found; `DENY` before."""
-    return request.get(ACCESS, Access.DENY)
+    found: Access = request.get(ACCESS, Access.DENY)
+    return found
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -187,7 +187,7 @@ class Graph {
   point(plot) {
     const { idx, left } = plot.cursor;
     if (!this.tip) return;
-    this.tip.hidden = idx === null || idx === undefined || left < 0;
+    this.tip.hidden = left < 0 || typeof this.data[1][idx] !== "number";
     if (this.tip.hidden) return;
     const at = clock(this.data[0][idx]);
     const [good, bad] = [this.data[1][idx], this.data[2][idx]].map((rate) => (rate === null ? "–" : format.format(rate)));
@@ -217,7 +217,7 @@ document.addEventListener("change", (event) => {
   if (form?.matches("[data-selects]")) {
     const chosen = form.querySelectorAll('input[name="id"]:checked').length;
     form.dataset.chosen = String(chosen);
-    for (const place of form.querySelectorAll("[data-chosen-count]")) place.textContent = chosen ? `${chosen} chosen` : "";
+    for (const place of form.querySelectorAll("[data-chosen-count]")) place.textContent = chosen ? `(${chosen})` : "";
   }
 });
 
