@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from asyncjobs import checking
 from asyncjobs.definition import Definition
@@ -12,13 +12,13 @@ from asyncjobs.errors import JobNotFound, JobStateError, OptionError, UnknownJob
 from asyncjobs.ids import new_id
 from asyncjobs.job import Job
 from asyncjobs.middleware import EnqueueMiddleware, all_checked
-from asyncjobs.monitoring import LockInfo, NamespaceStats, QueueInfo, WorkerInfo
+from asyncjobs.monitoring import LockInfo, NamespaceStats, QueueInfo, ServerInfo, Throughput, WorkerInfo
 from asyncjobs.options import check_queue_name, to_ms
 from asyncjobs.registry import Registry
 from asyncjobs.results import ResultWaiter, outcome
 from asyncjobs.serialization import Serializer, unpack_call
 from asyncjobs.storage.audit import Finding, Mending
-from asyncjobs.storage.base import Cancelled, Deleted, JobRecord, Requeued, State, Storage
+from asyncjobs.storage.base import Cancelled, Deleted, JobRecord, Moved, Requeued, State, Storage
 
 R = TypeVar("R")
 
@@ -121,6 +121,17 @@ class Control:
         if told is Deleted.RUNNING:
             raise JobStateError(f"job {job_id} is running: cancel it first, and delete it when it has ended")
 
+    async def move(self, job_id: str, queue: str, /) -> None:
+        """Have a job run from another queue; one that is enqueued goes to the tail of that.
+
+        Raises `JobStateError` if it is running, `JobNotFound` and `OptionError`.
+        """
+        told = await self.storage.move(job_id, check_queue_name(queue))
+        if told is Moved.MISSING:
+            raise _not_found(job_id)
+        if told is Moved.RUNNING:
+            raise JobStateError(f"job {job_id} is running, and can't be moved")
+
     # -- queues, lists, numbers --
 
     async def pause(self, queue: str, /) -> None:
@@ -214,6 +225,18 @@ class Control:
     async def stats(self) -> NamespaceStats:
         """Counts by state, totals, queues."""
         return NamespaceStats.of(await self.storage.stats())
+
+    async def throughput(self, unit: Literal["hour", "day"] = "hour", count: int = 24) -> list[Throughput]:
+        """What happened in each of the last hours (168 at most) or days (366), by UTC, oldest first."""
+        most = 168 if unit == "hour" else 366
+        if not 1 <= count <= most:
+            raise OptionError(f"count must be from 1 to {most}, not {count}")
+        unit_ms = 3_600_000 if unit == "hour" else 86_400_000
+        return [Throughput.of(bucket) for bucket in await self.storage.throughput(unit_ms, count)]
+
+    async def server(self) -> ServerInfo:
+        """The server behind the namespace: its version and memory."""
+        return ServerInfo.of(await self.storage.server())
 
     async def check(self, pause: float = 1.0) -> list[Finding]:
         """Look for contradictions in the namespace: jobs that aren't where their state says, wrong counters,

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from asyncjobs.clock import to_datetime
 from asyncjobs.processes import ProcessState
-from asyncjobs.storage.base import LockRecord, QueueRecord, State, Stats, WorkerRecord
+from asyncjobs.storage.base import (
+    Bucket,
+    LockRecord,
+    QueueRecord,
+    ServerRecord,
+    State,
+    Stats,
+    WorkerRecord,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,14 @@ class WorkerInfo:
     """Bytes of memory that its process holds; 0 where that can't be told."""
     processes: tuple[ProcessInfo, ...] = ()
     """Its background processes, by name (the first 50)."""
+    waits: Mapping[int, int] = field(default_factory=dict[int, int])
+    """How long jobs have waited that it started within the last minute or two: a sample, by classes of
+    durations.
+
+    `timings.percentile` reads it; those of several workers can be added up by `timings.merged`.
+    """
+    runs: Mapping[int, int] = field(default_factory=dict[int, int])
+    """How long they have run, alike."""
 
     @classmethod
     def of(cls, record: WorkerRecord) -> WorkerInfo:
@@ -107,7 +123,53 @@ class WorkerInfo:
             loop_lag=timedelta(milliseconds=number("lag_ms")),
             memory=number("memory"),
             processes=tuple(process for each in said if (process := ProcessInfo.of(each)) is not None),
+            waits=_histogram(info.get("waits")),
+            runs=_histogram(info.get("runs")),
         )
+
+
+def _histogram(said: object) -> dict[int, int]:
+    if not isinstance(said, (list, tuple)):
+        return {}
+    try:
+        return {int(number): int(count) for number, count in cast(list[Any], said)}
+    except (TypeError, ValueError):
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What happened in one hour or day."""
+
+    start: datetime
+    totals: Mapping[str, int]
+    """`succeeded`, `failed`, `cancelled`, `retried`, `recovered`, `trimmed`; 0 of what isn't in it."""
+
+    @classmethod
+    def of(cls, bucket: Bucket) -> Throughput:
+        """From a storage's record."""
+        return cls(to_datetime(bucket.start_ms), bucket.totals)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """The server behind a namespace."""
+
+    version: str
+    """Its kind and version."""
+    memory: int
+    """Bytes that it uses; 0 if it doesn't say."""
+    max_memory: int
+    """Bytes that it may use; 0 for no limit."""
+    clients: int
+    """Connections that it has."""
+    policy: str
+    """What it does when it is full: anything but "noeviction" loses jobs."""
+
+    @classmethod
+    def of(cls, record: ServerRecord) -> ServerInfo:
+        """From a storage's record."""
+        return cls(record.version, record.memory, record.max_memory, record.clients, record.policy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from asyncjobs.cli import (
     batches,
     check,
     control,
+    dashboard,
     demo,
     enqueue,
     limits,
@@ -59,6 +60,7 @@ def cli(ctx: click.Context) -> None:
       asyncjobs worker app:registry    run the jobs declared on `registry` in app.py
       asyncjobs enqueue app:registry send_email ada@example.com subject=Hi
       asyncjobs stats                  what is going on
+      asyncjobs dashboard              the same and more, in a browser
       asyncjobs list failed            and then: show ID, requeue ID
 
     The server is --redis URL, else the environment's ASYNCJOBS_REDIS, else redis://localhost:6379/0.
@@ -79,6 +81,7 @@ def cli(ctx: click.Context) -> None:
 
 for _command in (
     worker.worker,
+    dashboard.dashboard,
     demo.demo,
     enqueue.enqueue,
     reading.list_jobs,

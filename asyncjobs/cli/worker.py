@@ -14,6 +14,7 @@ import click
 
 from asyncjobs.cli.arguments import duration, queue_order
 from asyncjobs.cli.connection import Place, connection_options, with_client
+from asyncjobs.cli.dashboard import address, beside_worker, check_installed
 from asyncjobs.cli.exits import OK
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ if TYPE_CHECKING:
     help="Bring a Valkey server along instead of using --redis, and print its URL. "
     "Its data is kept in DIR, or forgotten.",
 )
+@click.option(
+    "--dashboard",
+    metavar="[HOST:]PORT",
+    help="Serve the dashboard as well, for who is on this machine (127.0.0.1 without a HOST).",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @click.option("-q", "--quiet", is_flag=True, help="Log only warnings and errors.")
 @connection_options
@@ -89,6 +95,7 @@ def worker(
     lease: timedelta,
     grace: timedelta,
     embedded: str | None,
+    dashboard: str | None,
     verbose: bool,
     quiet: bool,
 ) -> int:
@@ -103,6 +110,7 @@ def worker(
       asyncjobs worker app:registry --queues urgent,default --processes 4
       asyncjobs worker app:registry --embedded ./data    no server needed
       asyncjobs worker app:registry --burst              in a cron job or a test
+      asyncjobs worker app:registry --dashboard 8080     and the dashboard
     """
     if target is None and embedded:
         # `--embedded app:registry`: the option has taken what can only be the registry.
@@ -113,6 +121,9 @@ def worker(
         raise click.UsageError("--embedded brings its own server: leave out --redis.")
     if verbose and quiet:
         raise click.UsageError("-v logs more and -q less: give one of them.")
+    where = None if dashboard is None else address(dashboard)
+    if where is not None:
+        check_installed()
     with _ends_early(), contextlib.ExitStack() as stack:
         from asyncjobs.cli.logs import set_up_logging
         from asyncjobs.registry import Registry
@@ -128,9 +139,8 @@ def worker(
         level = "DEBUG" if verbose else "WARNING" if quiet else "INFO"
         alone = processes == 1 and not reload
         set_up_logging(level, colours=alone)
-        if alone:
-            # The supervisor of several doesn't import the application: its children say what is wrong.
-            load_registry(target)
+        # The supervisor of several doesn't import the application: its children say what is wrong.
+        registry = load_registry(target) if alone else None
         if embedded is not None:
             place = Place(_start_server(embedded, stack), place.namespace, place.shards)
         with_client(place, check)
@@ -146,6 +156,8 @@ def worker(
             burst=burst,
             log_level=level,
         )
+        if where is not None:
+            stack.enter_context(beside_worker(place, registry, where))
         code = run_workers(settings, processes=processes, reload=[Path.cwd()] if reload else [])
         if burst and code == OK:
             click.echo(with_client(place, _left_for_later))

@@ -31,6 +31,7 @@ from asyncjobs.storage.batches import (
     Opened,
 )
 from asyncjobs.storage.dependencies import Follow, On, Parent
+from asyncjobs.storage.heartbeats import HeartbeatLink
 from asyncjobs.storage.limits import (
     MUTEX,
     WINDOWS_LIMIT,
@@ -51,12 +52,14 @@ from asyncjobs.storage.locks import (
 )
 from asyncjobs.storage.queues import QueueStorage
 from asyncjobs.storage.records import (
+    Bucket,
     HistoryEntry,
     JobRecord,
     LogLine,
     Note,
     Page,
     QueueRecord,
+    ServerRecord,
     Stats,
     WorkerRecord,
 )
@@ -101,6 +104,7 @@ from asyncjobs.storage.transitions import (
     Finished,
     Grant,
     HeartbeatReply,
+    Moved,
     NewJob,
     Outcome,
     ReapReply,
@@ -137,6 +141,7 @@ __all__ = [
     "BatchRecord",
     "BatchState",
     "BatchStorage",
+    "Bucket",
     "Cancelled",
     "Changed",
     "Conflict",
@@ -165,6 +170,7 @@ __all__ = [
     "LockStorage",
     "LogLine",
     "Members",
+    "Moved",
     "NewBatch",
     "NewJob",
     "NewRecurring",
@@ -185,6 +191,7 @@ __all__ = [
     "Renewed",
     "Requeued",
     "Retention",
+    "ServerRecord",
     "State",
     "Stats",
     "Storage",
@@ -193,30 +200,6 @@ __all__ = [
     "Until",
     "WorkerRecord",
 ]
-
-
-class HeartbeatLink(Protocol):
-    """A worker's lease on one shard, renewed from a thread of its own.
-
-    Its methods block, and are for that thread only.
-    """
-
-    def wait(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for a message to the worker (a cancel, a command): did one come?"""
-        ...
-
-    def beat(self, held: int, info: dict[str, object] | None = None) -> HeartbeatReply:
-        """Renew the lease.
-
-        `held`: how many leases the worker thinks it has. `info` replaces what it says of itself.
-
-        Raises `WorkerGone` if its entry is absent or being reaped, `StorageUnavailable` if nothing answers.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of the connection. May be called from any thread, and ends a `wait` within its time-out."""
-        ...
 
 
 @runtime_checkable
@@ -277,6 +260,10 @@ class Storage(
 
     async def promote(self, job_id: str, request_id: str) -> Requeued:
         """`scheduled` or `retrying` → `enqueued` now, whatever its due time."""
+        ...
+
+    async def move(self, job_id: str, queue: str) -> Moved:
+        """Any state but `processing` → the same, but of another queue; `enqueued`: to the tail of that."""
         ...
 
     async def delete(self, job_id: str, request_id: str = "") -> Deleted:

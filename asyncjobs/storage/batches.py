@@ -138,6 +138,10 @@ class BatchStorage(Protocol):
         """The batch, or None if there is none (any more)."""
         ...
 
+    async def continuations(self, node: str, *, offset: int = 0, limit: int = 50) -> Members:
+        """A page of the jobs that still wait for the end of a job (its id), or a batch (`~` and its id)."""
+        ...
+
     async def members(self, batch_id: str, *, offset: int = 0, limit: int = 50) -> Members:
         """A page of a batch's members."""
         ...

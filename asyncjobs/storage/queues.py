@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from asyncjobs.storage.records import QueueRecord, Stats, WorkerRecord
+from asyncjobs.storage.records import Bucket, QueueRecord, ServerRecord, Stats, WorkerRecord
 from asyncjobs.storage.states import State
 from asyncjobs.storage.transitions import Retention
 
@@ -30,6 +30,17 @@ class QueueStorage(Protocol):
 
     async def trim(self, shard: int, retention: Retention, limit: int) -> bool:
         """Remove up to `limit` finished jobs that are past their retention; True if there are more."""
+        ...
+
+    async def throughput(self, unit_ms: int, count: int) -> list[Bucket]:
+        """What happened in each of the last `count` hours or days (by UTC), the present one last.
+
+        `unit_ms`: 3,600,000 or 86,400,000. Hours are kept for 8 days, days for 400.
+        """
+        ...
+
+    async def server(self) -> ServerRecord:
+        """What is known of the server."""
         ...
 
     async def queues(self) -> list[QueueRecord]:

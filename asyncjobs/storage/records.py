@@ -136,6 +136,31 @@ class Stats:
 
 
 @dataclass(slots=True)
+class Bucket:
+    """What happened in one hour or day."""
+
+    start_ms: int
+    totals: dict[str, int]
+    """As in `Stats.totals`; what isn't in it didn't happen."""
+
+
+@dataclass(slots=True)
+class ServerRecord:
+    """What is known of the server behind a storage; of several, of all together."""
+
+    version: str
+    """Its kind and version; "memory" of a storage in this process."""
+    memory: int = 0
+    """Bytes that it uses; 0 if it doesn't say."""
+    max_memory: int = 0
+    """Bytes that it may use; 0 for no limit."""
+    clients: int = 0
+    """Connections that it has."""
+    policy: str = ""
+    """What it does when it is full: anything but "noeviction" loses jobs."""
+
+
+@dataclass(slots=True)
 class WorkerRecord:
     """A worker as the storage knows it."""
 

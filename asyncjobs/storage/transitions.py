@@ -245,6 +245,16 @@ class Requeued(Enum):
     """Of a requeue: another job holds its unique key. Nothing was changed."""
 
 
+class Moved(Enum):
+    """What became of a move to another queue."""
+
+    MOVED = 0
+    """It is of that queue (perhaps it was before)."""
+    RUNNING = 1
+    """It is running: nothing was changed."""
+    MISSING = 2
+
+
 class Deleted(Enum):
     """What became of a delete."""
 

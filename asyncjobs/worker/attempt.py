@@ -39,12 +39,14 @@ class Attempt:
 
     __slots__ = (
         *("_abandon", "_insist", "_tries", "begun", "context", "ended", "freed", "grant", "reported"),
-        *("stop_reason", "task", "thread_running", "timer"),
+        *("started", "stop_reason", "task", "thread_running", "timer"),
     )
 
     def __init__(self, grant: Grant, abandon: Callable[[Attempt], None]) -> None:
         self.grant = grant
         self._abandon = abandon
+        self.started = 0.0
+        """When, by the event loop's clock, if that is to be measured."""
         self.begun = False
         """Its task has made its first step; a task that is cancelled before makes none, and tells nobody."""
         self.ended = False

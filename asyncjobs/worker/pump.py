@@ -30,6 +30,7 @@ from asyncjobs.storage.base import (
     Storage,
 )
 from asyncjobs.worker.attempt import Attempt, Stop
+from asyncjobs.worker.clocking import Clocking
 from asyncjobs.worker.runner import Runner
 from asyncjobs.worker.slots import Slots
 
@@ -74,6 +75,7 @@ class Pump:
         """Counts the loop's turns: it stands still if the loop is stuck."""
         self.ready = asyncio.Event()
         """Set while it is registered."""
+        self.clocking = Clocking()
         self._storage = storage
         self._runner = runner
         self._slots = slots
@@ -263,8 +265,9 @@ class Pump:
         self._acknowledged = request.number
         self._slots.release(slots - len(reply.grants))
         self._take_results(finishes, reply)
-        for grant in reply.grants:
-            self._start(grant)
+        if reply.grants:
+            started = [self._start(grant) for grant in reply.grants]
+            self.clocking.granted(reply, started, asyncio.get_running_loop().time())
         if reply.follow_ups:
             self._carry_on(self.shard)
         self._plan(reply, slots)
@@ -314,14 +317,17 @@ class Pump:
                 ", ".join(reply.dropped),
             )
 
-    def _start(self, grant: Grant) -> None:
+    def _start(self, grant: Grant) -> Attempt:
         self.leases[grant.id] = grant.exchange
         attempt = self._runner.start(grant, self.worker, self._ended, self._freed)
         self.attempts[grant.id] = attempt
         if self._stopping:
             attempt.stop(Stop.SHUTDOWN)
+        return attempt
 
     def _ended(self, attempt: Attempt, finish: Finish | None) -> None:
+        if attempt.started:
+            self.clocking.ended(attempt, asyncio.get_running_loop().time())
         if self.leases.get(attempt.grant.id) == attempt.grant.exchange:
             if finish is not None:
                 self._finishes.append(finish)

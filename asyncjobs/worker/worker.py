@@ -32,6 +32,7 @@ from asyncjobs.registry import Registry
 from asyncjobs.storage import base
 from asyncjobs.storage.base import HeartbeatReply
 from asyncjobs.worker.burst import left_until_later
+from asyncjobs.worker.clocking import report
 from asyncjobs.worker.heartbeat import Heartbeat, StallRules
 from asyncjobs.worker.lifespan import LifespanRun
 from asyncjobs.worker.maintenance import Maintenance
@@ -370,6 +371,7 @@ class Worker:
             "quiet": self._quiet,
             "lag_ms": int(lag * 1000),
             "memory": memory_in_use(),
+            **report(pump.clocking for pump in self._pumps),
             **({} if self._processes is None else {"processes": self._processes.report()}),
         }
 

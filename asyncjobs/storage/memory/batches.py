@@ -27,6 +27,7 @@ from asyncjobs.storage.memory.follow_up import (
     hear,
     join,
     leave,
+    rank,
     root_of,
     start,
 )
@@ -152,6 +153,13 @@ def members(shard: Shard, batch_id: str, offset: int, limit: int) -> Members:
     batch = shard.batches.get(batch_id)
     names = batch.members if batch is not None else []
     return Members(names[offset : offset + limit], len(names))
+
+
+def continuations(shard: Shard, node: str, offset: int, limit: int) -> Members:
+    """A page of the jobs that wait for a node's end, in the order in which they hear of it."""
+    edges = shard.edges.get(node, {})
+    waiting = [child for _, child in sorted((rank(*edge), child) for child, edge in edges.items())]
+    return Members(waiting[offset : offset + limit], len(waiting))
 
 
 def batches(shards: Sequence[Shard], offset: int, limit: int) -> list[BatchRecord]:

@@ -11,6 +11,7 @@ from asyncjobs.storage.base import (
     Conflict,
     Created,
     Deleted,
+    Moved,
     NewJob,
     Requeued,
     State,
@@ -138,6 +139,26 @@ def promote(shard: Shard, job_id: str, request_id: str) -> Requeued:
     shard.record(job, "promoted")
     conclude(shard, {job.queue} if entered else set())
     return Requeued.REQUEUED
+
+
+def move(shard: Shard, job_id: str, queue: str) -> Moved:
+    """A job that isn't running → one of another queue."""
+    job = shard.jobs.get(job_id)
+    if job is None:
+        return Moved.MISSING
+    if job.state is State.PROCESSING:
+        return Moved.RUNNING
+    shard.queue(queue)
+    if job.queue == queue:
+        return Moved.MOVED
+    shard.take_out(job)
+    if job.state in (State.ENQUEUED, State.THROTTLED):
+        # It waits in the new queue as one that comes new.
+        shard.leave(job)
+        job.state, job.queue = State.STAGING, queue
+        conclude(shard, {queue} if enter_queue(shard, job) else set())
+    job.queue = queue
+    return Moved.MOVED
 
 
 def delete(shard: Shard, job_id: str, request_id: str) -> Deleted:

@@ -118,7 +118,7 @@ def _finish(
             end(State.CANCELLED)
         case Outcome.RETRY:
             job.failures += 1
-            shard.totals["retried"] += 1
+            shard.count("retried")
             shard.record(job, "retrying", worker=worker_id, error=finish.error)
             shard.wait_until_due(job, State.RETRYING, now + finish.delay_ms)
         case Outcome.SNOOZE:

@@ -107,7 +107,7 @@ def _take_back(shard: Shard, dead: str, job_id: str, reply: ReapReply, *, was_su
         reply.failed.append(job_id)
     else:
         job.recoveries += 1
-        shard.totals["recovered"] += 1
+        shard.count("recovered")
         shard.record(job, "recovered", worker=dead)
         shard.enqueue(job, suspect=True)
         shard.put_marker(job.queue)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
-from asyncjobs.storage.base import JobRecord, Page, QueueRecord, State, Stats, WorkerRecord
+from asyncjobs.storage.base import Bucket, JobRecord, Page, QueueRecord, State, Stats, WorkerRecord
 from asyncjobs.storage.memory.entries import Job
 from asyncjobs.storage.memory.shard import Shard
 
@@ -87,6 +87,18 @@ def _worker(shards: Sequence[Shard], worker_id: str) -> WorkerRecord:
 
 def _worker_ids(shards: Sequence[Shard]) -> set[str]:
     return {worker_id for shard in shards for worker_id in shard.workers}
+
+
+def throughput(shards: Sequence[Shard], unit_ms: int, count: int) -> list[Bucket]:
+    """The totals of the last hours or days, the oldest first."""
+    last = max(shard.now() for shard in shards) // unit_ms
+    buckets: list[Bucket] = []
+    for number in range(last - count + 1, last + 1):
+        totals = Counter[str]()
+        for shard in shards:
+            totals.update(shard.buckets.get((unit_ms, number), {}))
+        buckets.append(Bucket(number * unit_ms, dict(totals)))
+    return buckets
 
 
 def stats(shards: Sequence[Shard]) -> Stats:

@@ -74,6 +74,6 @@ def _over_age(shard: Shard, state: State, retention: Retention) -> list[str]:
 
 def _remove(shard: Shard, job_id: str) -> None:
     job = shard.jobs[job_id]
-    shard.totals["trimmed"] += 1
+    shard.count("trimmed")
     # A create is sent again within seconds; of a job that ended long ago none can still be on its way.
     shard.remove(job, stub=job.finished_ms + base.STUB_MS > shard.now())

@@ -63,6 +63,8 @@ class Shard:
         self.workers: dict[str, Worker] = {}
         self.inboxes: dict[str, list[str]] = {}
         self.totals: Counter[str] = Counter()
+        self.buckets: dict[tuple[int, int], Counter[str]] = {}
+        """By unit (ms) and number, the totals of hours and days."""
         self.alive_ms: int | None = None
         """When anybody last registered or renewed a lease."""
         self.hold_ms = 0
@@ -127,7 +129,7 @@ class Shard:
         if job.state is State.ENQUEUED:
             job.place = Place.NOWHERE
         else:
-            self._leave(job)
+            self.leave(job)
         job.state = State.THROTTLED
         job.throttled_ms = self.now()
         job.was_suspect = suspect
@@ -173,7 +175,7 @@ class Shard:
         self._move_to(job, state)
         job.finished_ms = self.now()
         job.cancel_requested = False
-        self.totals[state.value] += 1
+        self.count(state.value)
         self.lists[state].put(job.id, job.finished_ms)
         self.unique.release(job)
         self.tell(job.id, job.inboxes)
@@ -186,6 +188,12 @@ class Shard:
             self.expiring.put(job.id, job.finished_ms + retention_ms)
         elif retention_ms == 0:
             self._forget(job, stub=True)
+
+    def count(self, total: str) -> None:
+        """One more of what is counted from the beginning, by the hour and by the day."""
+        self.totals[total] += 1
+        for unit in (3_600_000, 86_400_000):
+            self.buckets.setdefault((unit, self.now() // unit), Counter())[total] += 1
 
     def count_in(self, batch: str, counter: str) -> None:
         """Note that one more of a batch's members is what the counter counts."""
@@ -212,7 +220,7 @@ class Shard:
         self._forget(job, stub)
 
     def _forget(self, job: Job, stub: bool) -> None:
-        self._leave(job)
+        self.leave(job)
         self.unique.release(job)
         self.tell(job.id, job.inboxes)
         del self.jobs[job.id]
@@ -224,10 +232,10 @@ class Shard:
             self.stubs[job.id] = now + base.STUB_MS
 
     def _move_to(self, job: Job, state: State) -> None:
-        self._leave(job)
+        self.leave(job)
         job.state = state
 
-    def _leave(self, job: Job) -> None:
+    def leave(self, job: Job) -> None:
         """Take a job out of where its state keeps it."""
         if job.state is State.ENQUEUED:
             self.limits.leave_queue(job)
@@ -246,6 +254,15 @@ class Shard:
             self.lists[job.state].discard(job.id)
             self.expiring.discard(job.id)
             job.due_ms = job.finished_ms = 0
+
+    def take_out(self, job: Job) -> None:
+        """Take a job's id out of its queue's lists, where it lies enqueued or as a ghost."""
+        queue = self.queues[job.queue]
+        for ids in (queue.suspects, queue.plain):
+            if job.id in ids:
+                ids.remove(job.id)
+        if job.place is not Place.PRIORITIZED:
+            job.place = Place.NOWHERE
 
     def tell(self, node: str, inboxes: list[str]) -> None:
         """Tell those that wait for the end of a job or batch, or for a lock."""

@@ -11,6 +11,7 @@ from asyncjobs.ids import MAX_SHARDS, shard_of
 from asyncjobs.storage.audit import Finding, Mending, Snapshot
 from asyncjobs.storage.base import (
     BatchRecord,
+    Bucket,
     Cancelled,
     Conflict,
     Created,
@@ -22,6 +23,7 @@ from asyncjobs.storage.base import (
     JobRecord,
     LogLine,
     Members,
+    Moved,
     NewBatch,
     NewJob,
     Note,
@@ -31,6 +33,7 @@ from asyncjobs.storage.base import (
     ReapReply,
     Requeued,
     Retention,
+    ServerRecord,
     State,
     Stats,
     WorkerRecord,
@@ -111,6 +114,11 @@ class MemoryStorage(MemoryLocks, MemoryLimits, MemoryRecurrences):
         with (shard := self._shard_of(job_id)).lock:
             return by_hand.promote(shard, job_id, request_id)
 
+    async def move(self, job_id: str, queue: str) -> Moved:
+        """See `Storage.move`."""
+        with (shard := self._shard_of(job_id)).lock:
+            return by_hand.move(shard, job_id, queue)
+
     async def delete(self, job_id: str, request_id: str = "") -> Deleted:
         """See `Storage.delete`."""
         with (shard := self._shard_of(job_id)).lock:
@@ -178,6 +186,11 @@ class MemoryStorage(MemoryLocks, MemoryLimits, MemoryRecurrences):
         """See `BatchStorage.watch_batch`."""
         with (shard := self._shard_of(batch_id)).lock:
             return batching.watch_batch(shard, batch_id, inbox)
+
+    async def continuations(self, node: str, *, offset: int = 0, limit: int = 50) -> Members:
+        """See `BatchStorage.continuations`."""
+        with (shard := self._shard_of(node)).lock:
+            return batching.continuations(shard, node, offset, limit)
 
     async def members(self, batch_id: str, *, offset: int = 0, limit: int = 50) -> Members:
         """See `BatchStorage.members`."""
@@ -317,6 +330,15 @@ class MemoryStorage(MemoryLocks, MemoryLimits, MemoryRecurrences):
         """See `Storage.workers`."""
         with self._all_locked():
             return reading.workers(self._shards)
+
+    async def throughput(self, unit_ms: int, count: int) -> list[Bucket]:
+        """See `QueueStorage.throughput`."""
+        with self._all_locked():
+            return reading.throughput(self._shards, unit_ms, count)
+
+    async def server(self) -> ServerRecord:
+        """See `QueueStorage.server`."""
+        return ServerRecord("memory")
 
     async def stats(self) -> Stats:
         """See `Storage.stats`."""

@@ -52,6 +52,12 @@ class RedisBatches:
         flat = await self._shard_of(batch_id).run(scripts.GET_BATCH, batch_id, inbox)
         return replies.batch_record(batch_id, flat)
 
+    async def continuations(self, node: str, *, offset: int = 0, limit: int = 50) -> Members:
+        """See `BatchStorage.continuations`."""
+        shard = self._shards[shard_of(node, len(self._shards))]
+        total, ids = await shard.run(scripts.CONTINUATIONS, node, offset, limit)
+        return Members([job.decode() for job in ids], total)
+
     async def members(self, batch_id: str, *, offset: int = 0, limit: int = 50) -> Members:
         """See `BatchStorage.members`."""
         total, ids = await self._shard_of(batch_id).run(scripts.MEMBERS, batch_id, offset, limit)

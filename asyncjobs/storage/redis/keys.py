@@ -276,6 +276,7 @@ LUA_ENUMS: tuple[type[Enum], ...] = (
     base.Cancelled,
     base.Requeued,
     base.Deleted,
+    base.Moved,
     base.Follow,
     base.Opened,
     base.Put,

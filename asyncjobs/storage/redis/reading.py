@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncjobs.storage.base import Page, QueueRecord, State, Stats, WorkerRecord
+from asyncjobs.storage.base import Bucket, Page, QueueRecord, ServerRecord, State, Stats, WorkerRecord
 from asyncjobs.storage.redis import replies, scripts
 from asyncjobs.storage.redis.gather import merge_pages, merge_queues, merge_workers
 from asyncjobs.storage.redis.keys import STATES
@@ -63,6 +63,38 @@ class RedisReading:
             [replies.worker_records(await shard.run(scripts.WORKERS)) for shard in self._shards]
         )
 
+    async def throughput(self, unit_ms: int, count: int) -> list[Bucket]:
+        """See `QueueStorage.throughput`."""
+        buckets: dict[int, Bucket] = {}
+        for shard in self._shards:
+            last, *rows = await shard.run(scripts.THROUGHPUT, shard.now(), unit_ms, count)
+            for number, flat in enumerate(rows, last - count + 1):
+                totals = buckets.setdefault(number, Bucket(number * unit_ms, {})).totals
+                for name, total in zip(flat[::2], flat[1::2], strict=True):
+                    totals[name.decode()] = totals.get(name.decode(), 0) + int(total)
+        return [buckets[number] for number in sorted(buckets)][-count:]
+
+    async def server(self) -> ServerRecord:
+        """See `QueueStorage.server`."""
+        servers: dict[str, dict[str, str]] = {}
+        for shard in self._shards:
+            info = _info(await shard.persist(("INFO",)))
+            servers[info.get("run_id", "")] = info
+        first = next(iter(servers.values()))
+        kind = "Valkey" if "valkey_version" in first else "Redis"
+        number = first.get("valkey_version") or first.get("redis_version", "")
+
+        def total(field: str) -> int:
+            return sum(int(info.get(field, "0")) for info in servers.values())
+
+        return ServerRecord(
+            f"{kind} {number}",
+            total("used_memory"),
+            total("maxmemory"),
+            total("connected_clients"),
+            first.get("maxmemory_policy", ""),
+        )
+
     async def stats(self) -> Stats:
         """See `Storage.stats`."""
         counts = dict.fromkeys(_COUNTED, 0)
@@ -79,3 +111,9 @@ class RedisReading:
             for name, total in zip(flat[::2], flat[1::2], strict=True):
                 totals[name.decode()] = totals.get(name.decode(), 0) + int(total)
         return Stats(now, counts, totals, await self.queues(), len(await self.workers()), follow_ups)
+
+
+def _info(reply: bytes) -> dict[str, str]:
+    """What INFO says, by field."""
+    pairs = (line.partition(":") for line in reply.decode(errors="replace").splitlines())
+    return {field: value for field, colon, value in pairs if colon}

@@ -20,6 +20,7 @@ from asyncjobs.storage.base import (
     HistoryEntry,
     JobRecord,
     LogLine,
+    Moved,
     NewJob,
     Note,
     ReapReply,
@@ -184,6 +185,11 @@ class RedisStorage(RedisReading, RedisBatches, RedisRecurrences, RedisLimits, Re
         """See `Storage.promote`."""
         shard = self._of(job_id)
         return Requeued(await shard.run(scripts.PROMOTE, shard.now(), job_id, request_id))
+
+    async def move(self, job_id: str, queue: str) -> Moved:
+        """See `Storage.move`."""
+        shard = self._of(job_id)
+        return Moved(await shard.run(scripts.MOVE, shard.now(), job_id, queue))
 
     async def delete(self, job_id: str, request_id: str = "") -> Deleted:
         """See `Storage.delete`."""

@@ -1,0 +1,1 @@
+"""For programs: the same as the pages, as JSON, and numbers for Prometheus."""
