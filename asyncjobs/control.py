@@ -196,6 +196,10 @@ class Control:
         """All workers whose lease hasn't been taken back, by id."""
         return [WorkerInfo.of(record) for record in await self.storage.workers()]
 
+    async def held(self, worker: str, /, *, limit: int = 100) -> list[JobRecord]:
+        """The jobs that a worker runs: the first `limit` by id. Of a worker that isn't there, none."""
+        return (await self.storage.held(worker, limit=limit)).jobs
+
     async def locks(self, *, offset: int = 0, limit: int = 50) -> list[LockInfo]:
         """A page of the locks that are held now, those that run out first before the others.
 
