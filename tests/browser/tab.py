@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.base import AXE_FILE_PATH
-from playwright.async_api import ConsoleMessage, Dialog, Page
+from playwright.async_api import ConsoleMessage, Dialog, Locator, Page
 
 AXE = AXE_FILE_PATH.read_text(encoding="utf-8")
 REPORT_VIOLATIONS = """
@@ -53,6 +53,19 @@ class Tab:
     async def is_live(self) -> None:
         """Wait until the stream has brought numbers."""
         await self.page.locator("#pulse[data-state=on]").wait_for(state="attached")
+
+    async def menu(self, title: str) -> Locator:
+        """Open the menu of that title; what opens has to be on the screen."""
+        menu = self.page.locator("details.menu", has=self.page.get_by_text(f"{title}…", exact=True))
+        await menu.locator("summary").click()
+        box = await menu.locator(".pop").bounding_box()
+        size = self.page.viewport_size
+        assert box is not None
+        assert size is not None
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= size["width"], (
+            f"{title} opens beside the screen: {box}"
+        )
+        return menu
 
     def check(self) -> None:
         """Fail if anything has gone wrong so far."""

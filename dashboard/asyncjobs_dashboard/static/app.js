@@ -18,6 +18,13 @@ themeButton.addEventListener("click", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => graph?.restyle());
 
+// On a phone the navigation is one line: show where we are in it.
+const present = document.querySelector("nav [aria-current]");
+if (present) {
+  const line = present.closest("nav");
+  line.scrollLeft = present.offsetLeft - (line.clientWidth - present.offsetWidth) / 2;
+}
+
 // -- live numbers --
 
 const pulse = document.getElementById("pulse");
