@@ -11,14 +11,15 @@ import psutil
 from playwright.async_api import Browser, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
+FLAGS = [
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
     "--disable-quic",
-)
+]
+"""Playwright's own has `--no-sandbox` already."""
 
 
 class ChromiumMissing(Exception):
@@ -40,10 +41,8 @@ def find() -> str:
 @asynccontextmanager
 async def launched(path: str) -> AsyncIterator[Browser]:
     """One that runs until it is left."""
-    # Root's processes can't be put into its sandbox.
-    flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else list(FLAGS)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=flags)
+        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
         try:
             yield browser
         finally:
