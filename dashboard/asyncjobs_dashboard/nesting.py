@@ -40,7 +40,7 @@ async def tree(client: Client, batch: BatchRecord) -> Branch:
     level, room = [root], MOST
     for depth in range(DEEP + 1):
         parents = {branch.batch.id: branch for branch in level if branch.batch.nested}
-        level = []
+        level = list[Branch]()
         if depth < DEEP and room > 0:
             found = await few_at_once(lambda batch_id: _nested(client, batch_id), parents)
             for parent, records in zip(parents.values(), found, strict=True):

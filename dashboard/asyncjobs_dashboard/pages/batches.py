@@ -44,6 +44,7 @@ async def batches(request: web.Request) -> web.Response:
         "batches.html",
         section="batches",
         batches=found[:PAGE],
+        names={each.id: each.name for each in found},
         offset=offset,
         size=PAGE,
         more=len(found) > PAGE,
