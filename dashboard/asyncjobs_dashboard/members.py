@@ -1,4 +1,4 @@
-"""The members of a batch, jobs and nested batches: page by page, those of one state, and a walk through all."""
+"""The members of a batch, jobs and nested batches: page by page, those of one state, all in a walk."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from asyncjobs.errors import OptionError
+from asyncjobs.limits import LimitInfo
 from asyncjobs_dashboard.listing import PAGE
 from asyncjobs_dashboard.pages.jobs import whole_number
 from asyncjobs_dashboard.rendering import page, see_other
@@ -26,8 +27,8 @@ async def limits(request: web.Request) -> web.Response:
     client = request.app[SETUP].client
     offset = whole_number(request.query.get("from", ""), 0, FURTHEST)
     start = whole_number(request.query.get("numbers", ""), 0, FURTHEST)
-    numbers, keys, total = await asyncio.gather(
-        client.limits.numbers(), client.limits.list(offset=offset, limit=PAGE), client.limits.count()
+    numbers, (keys, total) = await asyncio.gather(
+        client.limits.numbers(), client.storage.limits(offset=offset, limit=PAGE)
     )
     said, name = SAID.get(request.query.get("done", "")), request.query.get("name", "")
     return await page(
@@ -37,7 +38,7 @@ async def limits(request: web.Request) -> web.Response:
         limits=numbers[start : start + PAGE],
         all_limits=len(numbers),
         start=start,
-        keys=keys,
+        keys=[LimitInfo.of(key) for key in keys],
         all_keys=total,
         offset=offset,
         size=PAGE,
