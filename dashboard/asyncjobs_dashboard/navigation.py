@@ -51,5 +51,13 @@ NAVIGATION: tuple[Group, ...] = (
             for state in STATES
         ),
     ),
+    Group(
+        "Coordination",
+        (
+            Entry("batches", "Batches", "batches"),
+            Entry("limits", "Limits", "limits"),
+            Entry("locks", "Locks", "locks"),
+        ),
+    ),
     Group("Tools", (Entry("bulk", "Bulk jobs", "bulk_jobs"),)),
 )
