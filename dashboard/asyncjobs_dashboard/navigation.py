@@ -51,5 +51,13 @@ NAVIGATION: tuple[Group, ...] = (
             for state in STATES
         ),
     ),
+    Group(
+        "Machinery",
+        (
+            Entry("queues", "Queues", "queues"),
+            Entry("workers", "Workers", "workers"),
+            Entry("processes", "Processes", "processes"),
+        ),
+    ),
     Group("Tools", (Entry("bulk", "Bulk jobs", "bulk_jobs"),)),
 )
