@@ -128,9 +128,7 @@ async def act(request: web.Request) -> web.Response:
 
 def matches(worker: WorkerInfo, word: str) -> bool:
     """Whether a part of its id, its host, or `host:pid` is what is looked for."""
-    return (
-        not word or word.lower() in worker.id.lower() or word.lower() in f"{worker.host}:{worker.pid}".lower()
-    )
+    return word.lower() in f"{worker.id} {worker.host}:{worker.pid}".lower()
 
 
 async def _gone(request: web.Request, worker_id: str, workers: Sequence[WorkerInfo]) -> web.Response:
