@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from heapq import nsmallest
 
 from aiohttp import web
 
@@ -29,6 +30,7 @@ ORDER = (
     ProcessState.STANDBY,
 )
 """In which states are told, and the workers of a process listed."""
+RANK = {state: rank for rank, state in enumerate(ORDER)}
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class Row:
 
     name: str
     places: list[tuple[WorkerInfo, ProcessInfo]] = field(default_factory=list[tuple[WorkerInfo, ProcessInfo]])
+    counts: Counter[ProcessState] = field(default_factory=Counter[ProcessState])
+    """In how many workers it is in each state."""
     is_single: bool = False
     """It runs in one worker at a time."""
     lock: LockInfo | None = None
@@ -44,9 +48,8 @@ class Row:
 
     @property
     def states(self) -> list[tuple[ProcessState, int]]:
-        """In how many workers it is in each state."""
-        counts = Counter(process.state for _, process in self.places)
-        return [(state, counts[state]) for state in ORDER if counts[state]]
+        """What there is of `counts`, in the order in which it is told."""
+        return [(state, self.counts[state]) for state in ORDER if self.counts[state]]
 
     @property
     def restarts(self) -> int:
@@ -56,9 +59,11 @@ class Row:
     @property
     def shown(self) -> list[tuple[WorkerInfo, ProcessInfo]]:
         """The workers that are listed."""
-        return sorted(
-            self.places, key=lambda place: (ORDER.index(place[1].state), -place[1].restarts, place[0].id)
-        )[:MOST_WORKERS]
+        return nsmallest(
+            MOST_WORKERS,
+            self.places,
+            key=lambda place: (RANK[place[1].state], -place[1].restarts, place[0].id),
+        )
 
     @property
     def holder(self) -> WorkerInfo | None:
@@ -89,7 +94,7 @@ async def processes(request: web.Request) -> web.Response:
         row.is_single = (
             row.lock is not None
             or setup.process_locks.scope(row.name) == "cluster"
-            or any(process.state is ProcessState.STANDBY for _, process in row.places)
+            or bool(row.counts[ProcessState.STANDBY])
         )
     return await page(
         request,
@@ -103,9 +108,7 @@ async def processes(request: web.Request) -> web.Response:
         offset=offset,
         size=PAGE,
         workers=len(snapshot.workers),
-        failing=sum(
-            any(process.state is ProcessState.RESTARTING for _, process in row.places) for row in known
-        ),
+        failing=sum(bool(row.counts[ProcessState.RESTARTING]) for row in known),
     )
 
 
@@ -113,5 +116,9 @@ def _by_name(workers: Iterable[WorkerInfo]) -> list[Row]:
     rows: dict[str, Row] = {}
     for worker in workers:
         for process in worker.processes:
-            rows.setdefault(process.name, Row(process.name)).places.append((worker, process))
+            row = rows.get(process.name)
+            if row is None:
+                row = rows[process.name] = Row(process.name)
+            row.places.append((worker, process))
+            row.counts[process.state] += 1
     return [rows[name] for name in sorted(rows)]
