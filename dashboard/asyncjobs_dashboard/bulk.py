@@ -7,13 +7,14 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from asyncjobs import Client, State
+from asyncjobs.control import SWEEP
 from asyncjobs.errors import AsyncjobsError, JobNotFound, JobStateError, OptionError
-from asyncjobs_dashboard.actions import Action, carry_out
+from asyncjobs_dashboard.actions import PURGE, Action, carry_out
 from asyncjobs_dashboard.listing import Filter, entered_ms, walk
 from asyncjobs_dashboard.members import walk_members
 
@@ -54,6 +55,8 @@ class BulkJob:
     """The chosen jobs; None: all that match when it began."""
     batch: str = ""
     """The batch in which, or in what is nested in it, those of the state are; "": in the state's list."""
+    work: Callable[[Client, BulkJob], Awaitable[None]] | None = None
+    """Does all of it; None: each job is found, and the action carried out on it."""
     id: str = field(default_factory=lambda: secrets.token_hex(6))
     stage: Stage = Stage.LOOKING
     found: int = 0
@@ -70,6 +73,14 @@ class BulkJob:
     task: asyncio.Task[None] | None = None
 
     @property
+    def title(self) -> str:
+        """What it does, in a few words."""
+        if self.action is PURGE:
+            return f"Purge queue {self.wanted.queue}"
+        where = " of a batch" if self.batch else f" to {self.queue}" if self.queue else ""
+        return f"{self.action.title} {self.state} jobs{where}"
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing more happens."""
         return self.stage in (Stage.DONE, Stage.STOPPED, Stage.BROKEN)
@@ -84,7 +95,26 @@ class BulkJob:
         """How much of it is done; None while it isn't known how much there is."""
         if self.stage is Stage.LOOKING:
             return None
+        if self.stage is Stage.DONE:
+            return 1.0
         return (self.done + self.refused) / self.found if self.found else 1.0
+
+
+def purging(queue: str) -> BulkJob:
+    """What deletes everything that is enqueued in a queue now."""
+    return BulkJob(PURGE, State.ENQUEUED, Filter(queue=queue), work=_purge)
+
+
+async def _purge(client: Client, job: BulkJob) -> None:
+    """As `Client.purge` does it, but telling how far it is: not for ever, if others add as fast."""
+    storage, queue = client.storage, job.wanted.queue
+    job.found = (await storage.jobs(State.ENQUEUED, queue=queue, limit=0)).total
+    job.stage = Stage.WORKING
+    for shard in range(storage.shards):
+        more = True
+        while more and job.done < job.found:
+            deleted, more = await storage.purge(shard, queue, min(SWEEP, job.found - job.done))
+            job.done += deleted
 
 
 class BulkJobs:
@@ -126,10 +156,13 @@ class BulkJobs:
 
     async def _run(self, job: BulkJob) -> None:
         try:
-            ids = job.ids if job.ids is not None else await self._find(job)
-            job.found = len(ids)
-            job.stage = Stage.WORKING
-            await self._change(job, ids)
+            if job.work is not None:
+                await job.work(self._client, job)
+            else:
+                ids = job.ids if job.ids is not None else await self._find(job)
+                job.found = len(ids)
+                job.stage = Stage.WORKING
+                await self._change(job, ids)
             job.stage = Stage.DONE
         except asyncio.CancelledError:
             job.stage = Stage.STOPPED

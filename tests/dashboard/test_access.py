@@ -42,6 +42,12 @@ EXPECTED = {
     "limit_reset": CONTROL,
     "locks": READ,
     "lock_release": CONTROL,
+    "queues": READ,
+    "queue_act": CONTROL,
+    "workers": READ,
+    "worker": READ,
+    "worker_act": CONTROL,
+    "processes": READ,
     "search": READ,
     "metrics": READ,
     "api_overview": READ,
@@ -119,8 +125,8 @@ async def test_readers_and_read_only_dashboards(
     browser = await may(CONTROL if read_only else READ, memory, serve, read_only=read_only)
     headers = {"X-Asyncjobs": "1"}
     expected = {CONTROL: 403}.get(EXPECTED[name], 200)
-    # There is no such bulk job or batch, which is for readers to be told.
-    absent = name in ("bulk_job", "batch")
+    # There is no such bulk job, batch or worker, which is for readers to be told.
+    absent = name in ("bulk_job", "batch", "worker")
     assert await status(browser, name, job_id, **headers) == (404 if absent else expected)
     assert (await memory.read(job_id)).state == "scheduled"
 
