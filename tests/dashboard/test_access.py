@@ -37,6 +37,9 @@ EXPECTED = {
     "batch": READ,
     "batch_cancel": CONTROL,
     "batch_requeue": CONTROL,
+    "recurring": READ,
+    "recurring_job": READ,
+    "recurring_act": CONTROL,
     "limits": READ,
     "limit_set": CONTROL,
     "limit_reset": CONTROL,
@@ -125,8 +128,8 @@ async def test_readers_and_read_only_dashboards(
     browser = await may(CONTROL if read_only else READ, memory, serve, read_only=read_only)
     headers = {"X-Asyncjobs": "1"}
     expected = {CONTROL: 403}.get(EXPECTED[name], 200)
-    # There is no such bulk job, batch or worker, which is for readers to be told.
-    absent = name in ("bulk_job", "batch", "worker")
+    # There is no such bulk job, batch, recurring job or worker, which is for readers to be told.
+    absent = name in ("bulk_job", "batch", "recurring_job", "worker")
     assert await status(browser, name, job_id, **headers) == (404 if absent else expected)
     assert (await memory.read(job_id)).state == "scheduled"
 
