@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from asyncjobs.control import SWEEP
 from asyncjobs.errors import AsyncjobsError, JobNotFound, JobStateError, OptionError
 from asyncjobs_dashboard.actions import PURGE, Action, carry_out
 from asyncjobs_dashboard.listing import Filter, entered_ms, walk
+from asyncjobs_dashboard.members import walk_members
 
 logger = logging.getLogger("asyncjobs.dashboard")
 
@@ -52,6 +53,8 @@ class BulkJob:
     """Where to, of a move."""
     ids: list[str] | None = None
     """The chosen jobs; None: all that match when it began."""
+    batch: str = ""
+    """The batch in which, or in what is nested in it, those of the state are; "": in the state's list."""
     work: Callable[[Client, BulkJob], Awaitable[None]] | None = None
     """Does all of it; None: each job is found, and the action carried out on it."""
     id: str = field(default_factory=lambda: secrets.token_hex(6))
@@ -74,7 +77,8 @@ class BulkJob:
         """What it does, in a few words."""
         if self.action is PURGE:
             return f"Purge queue {self.wanted.queue}"
-        return f"{self.action.title} {self.state} jobs" + (f" to {self.queue}" if self.queue else "")
+        where = " of a batch" if self.batch else f" to {self.queue}" if self.queue else ""
+        return f"{self.action.title} {self.state} jobs{where}"
 
     @property
     def is_over(self) -> bool:
@@ -176,20 +180,24 @@ class BulkJobs:
 
     async def _find(self, job: BulkJob) -> list[str]:
         """All that match now: what comes later, perhaps because of this very job, isn't meant."""
-        began_ms = int((await self._client.stats()).now.timestamp() * 1000)
         ids: dict[str, None] = {}
-        async with contextlib.aclosing(walk(self._client, job.state, job.wanted)) as parts:
+        source = walk_members(self._client, job.batch, job.state) if job.batch else self._listed(job)
+        async with contextlib.aclosing(source) as parts:
             async for part in parts:
-                ids.update(
-                    (record.id, None)
-                    for record in part
-                    if not job.state.is_final or entered_ms(record) <= began_ms
-                )
+                ids.update(dict.fromkeys(part))
                 job.found = len(ids)
                 if len(ids) >= MOST_JOBS:
                     job.truncated = True
                     break
         return list(ids)
+
+    async def _listed(self, job: BulkJob) -> AsyncGenerator[list[str], None]:
+        began_ms = int((await self._client.stats()).now.timestamp() * 1000)
+        async with contextlib.aclosing(walk(self._client, job.state, job.wanted)) as parts:
+            async for part in parts:
+                yield [
+                    record.id for record in part if not job.state.is_final or entered_ms(record) <= began_ms
+                ]
 
     async def _change(self, job: BulkJob, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), AT_ONCE):

@@ -18,17 +18,18 @@ MOST = 10
 
 
 async def search(request: web.Request) -> web.Response:
-    """To the job, if it is a job's id; else a page with what was found."""
+    """To the job or batch, if it is the id of one; else a page with what was found."""
     setup = request.app[SETUP]
     asked = request.query.get("q", "").strip()[:LONGEST]
     word = asked.removeprefix("~")
-    batch = None
     workers: list[WorkerInfo] = []
     queues: list[QueueInfo] = []
     if word and " " not in word:
         job, batch = await asyncio.gather(setup.client.get(word), setup.client.get_batch(word))
         if job is not None:
             raise see_other(request, "job", id=job.id)
+        if batch is not None:
+            raise see_other(request, "batch", id=batch.id)
     if word:
         snapshot = await setup.live.snapshot()
         workers = [worker for worker in snapshot.workers if matches(worker, word)]
@@ -37,7 +38,6 @@ async def search(request: web.Request) -> web.Response:
         request,
         "search.html",
         asked=asked,
-        batch=batch,
         workers=workers[:MOST],
         more_workers=max(0, len(workers) - MOST),
         queues=queues[:MOST],
