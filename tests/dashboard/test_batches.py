@@ -113,6 +113,7 @@ async def test_one(client: Client, registry: Registry, work: Any, serve: Serve) 
     assert bad.id in failed
     assert good.id not in failed
     assert "Looked at 3 members of 3: 1 is failed." in plain(failed)
+    assert "none of its 3 members is cancelled" in await read(browser, f"/batch/{batch.id}?show=cancelled")
     assert f'href="/batch/{batch.id}"' in await read(browser, f"/job/{good.id}")
     assert f'href="/batch/{batch.id}"' in await read(browser, f"/job/{waiting.id}")
     response = await browser.get("/search", params={"q": batch.id})
