@@ -305,6 +305,10 @@ class Storage(
         """
         ...
 
+    async def held(self, worker: str, *, limit: int = 50) -> Page:
+        """The jobs that a worker has leases on: the first by id, and how many there are."""
+        ...
+
     async def annotate(self, worker: str, notes: Sequence[Note]) -> None:
         """Store progress and log lines of running attempts; those not leased to `worker` are dropped."""
         ...

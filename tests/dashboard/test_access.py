@@ -33,6 +33,21 @@ EXPECTED = {
     "bulk_jobs": READ,
     "bulk_job": READ,
     "bulk_stop": CONTROL,
+    "batches": READ,
+    "batch": READ,
+    "batch_cancel": CONTROL,
+    "batch_requeue": CONTROL,
+    "limits": READ,
+    "limit_set": CONTROL,
+    "limit_reset": CONTROL,
+    "locks": READ,
+    "lock_release": CONTROL,
+    "queues": READ,
+    "queue_act": CONTROL,
+    "workers": READ,
+    "worker": READ,
+    "worker_act": CONTROL,
+    "processes": READ,
     "search": READ,
     "metrics": READ,
     "api_overview": READ,
@@ -110,8 +125,9 @@ async def test_readers_and_read_only_dashboards(
     browser = await may(CONTROL if read_only else READ, memory, serve, read_only=read_only)
     headers = {"X-Asyncjobs": "1"}
     expected = {CONTROL: 403}.get(EXPECTED[name], 200)
-    # There is no such bulk job, which is for readers to be told.
-    assert await status(browser, name, job_id, **headers) == (404 if name == "bulk_job" else expected)
+    # There is no such bulk job, batch or worker, which is for readers to be told.
+    absent = name in ("bulk_job", "batch", "worker")
+    assert await status(browser, name, job_id, **headers) == (404 if absent else expected)
     assert (await memory.read(job_id)).state == "scheduled"
 
 

@@ -11,7 +11,7 @@ from asyncjobs.storage.conformance.scene import Scene
 
 
 class ReadingTests:
-    """`get`, `jobs`, `queues`, `stats`, `annotate`, `logs`."""
+    """`get`, `jobs`, `held`, `queues`, `stats`, `annotate`, `logs`."""
 
     async def test_a_job_that_was_never_made_is_not_there(self, scene: Scene) -> None:
         job_id = scene.new_id()
@@ -35,6 +35,22 @@ class ReadingTests:
 
         page = await scene.storage.jobs(State.ENQUEUED, queue="default", offset=9, limit=2)
         assert (page.jobs, page.total) == ([], 5)
+
+    async def test_what_a_worker_holds(self, scene: Scene) -> None:
+        jobs = await scene.create_many(4)
+        worker, other = await scene.worker(), await scene.worker()
+        taken = [grant.id for grant in await worker.take(3)]
+        await other.take(1)
+
+        held = await scene.storage.held(worker.id)
+        assert ([job.id for job in held.jobs], held.total) == (sorted(taken), 3)
+        assert held.jobs[0] == await scene.record(sorted(taken)[0])
+
+        held = await scene.storage.held(worker.id, limit=2)
+        assert ([job.id for job in held.jobs], held.total) == (sorted(taken)[:2], 3)
+        assert {job.id for job in (await scene.storage.held(other.id)).jobs} == set(jobs) - set(taken)
+        held = await scene.storage.held("nobody")
+        assert (held.jobs, held.total) == ([], 0)
 
     async def test_pages_of_a_queue_with_priorities_go_on_where_the_last_one_ended(
         self, scene: Scene

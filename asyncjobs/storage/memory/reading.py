@@ -48,6 +48,17 @@ def _in_order(shards: Sequence[Shard], state: State, queue: str | None) -> Itera
         yield from (shard.jobs[job_id] for _, job_id, shard in sorted(listed, key=lambda entry: entry[:2]))
 
 
+def held(shards: Sequence[Shard], worker: str, limit: int) -> Page:
+    """The first of the jobs that a worker has leases on."""
+    found = sorted(
+        (job_id, shard)
+        for shard in shards
+        if worker in shard.workers
+        for job_id in shard.workers[worker].leases
+    )
+    return Page([record_of(shard.jobs[job_id]) for job_id, shard in found[:limit]], len(found))
+
+
 def _leases(shard: Shard) -> Iterator[tuple[str, str]]:
     return ((worker_id, job_id) for worker_id, worker in shard.workers.items() for job_id in worker.leases)
 

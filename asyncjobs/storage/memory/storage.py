@@ -155,6 +155,11 @@ class MemoryStorage(MemoryLocks, MemoryLimits, MemoryRecurrences):
         with self._all_locked():
             return reading.jobs(self._shards, state, queue, offset, limit, newest_first)
 
+    async def held(self, worker: str, *, limit: int = 50) -> Page:
+        """See `Storage.held`."""
+        with self._all_locked():
+            return reading.held(self._shards, worker, limit)
+
     async def annotate(self, worker: str, notes: Sequence[Note]) -> None:
         """See `Storage.annotate`."""
         for note in notes:

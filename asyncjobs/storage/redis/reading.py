@@ -51,6 +51,12 @@ class RedisReading:
             jobs = jobs[offset:]
         return Page(jobs[:limit], sum(page.total for page in pages))
 
+    async def held(self, worker: str, *, limit: int = 50) -> Page:
+        """See `Storage.held`."""
+        shares = [replies.page(await shard.run(scripts.HELD, worker, limit)) for shard in self._shards]
+        jobs = sorted((job for share in shares for job in share.jobs), key=lambda job: job.id)
+        return Page(jobs[:limit], sum(share.total for share in shares))
+
     async def queues(self) -> list[QueueRecord]:
         """See `Storage.queues`."""
         return merge_queues(

@@ -59,5 +59,5 @@ async def job(request: web.Request) -> web.Response:
     document["history"] = documents.history_documents(history)
     document["logs"] = documents.log_documents(logs)
     ended_well = record.state is State.SUCCEEDED and record.result_kept
-    document["result"] = result(client, record.result, record.name).text if ended_well else None
+    document["result"] = result(client, record).text if ended_well else None
     return web.json_response(document)
