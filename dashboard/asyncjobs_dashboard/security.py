@@ -55,6 +55,13 @@ def access_of(request: web.Request) -> Access:
     return found
 
 
+def for_programs(request: web.Request) -> bool:
+    """Whether it is one of the API's: such a path, or one below `/api/` that isn't there."""
+    setup = request.app[SETUP]
+    route = setup.route(_name(request))
+    return route.api if route is not None else request.path.startswith(f"{setup.root}api/")
+
+
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Every response gets the security headers; what isn't a static file is kept by nobody."""
     for name, value in HEADERS.items():
@@ -112,8 +119,7 @@ async def _check_token(request: web.Request) -> None:
     setup = request.app[SETUP]
     try:
         check_origin(request)
-        route = setup.route(_name(request))
-        if route is not None and route.api:
+        if for_programs(request):
             if request.headers.get(API_HEADER) != "1":
                 raise CsrfError(f"Requests that change something need the header {API_HEADER}: 1.")
             return
