@@ -96,7 +96,8 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise Refused("denied")
         if access_of(request) < needed:
             raise Refused("read only" if setup.read_only else "readers")
-    if request.method not in SAFE_METHODS:
+    # Where there is no route, nothing can be changed: what is told is that it isn't there.
+    if route is not None and request.method not in SAFE_METHODS:
         await _check_token(request)
     if needed is not Access.DENY:
         await setup.open()

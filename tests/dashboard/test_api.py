@@ -345,12 +345,9 @@ async def test_a_path_or_method_that_is_not_there_is_told_in_json(
         ("POST", "/api/queues", 405),
         ("GET", "/api/locks/release", 405),
     ):
-        path = mounted.rstrip("/") + path
-        async with browser.request(method, path, headers=HEADER) as response:
+        async with browser.request(method, mounted.rstrip("/") + path) as response:
             assert (response.status, (await response.json())["kind"]) == (status, "http")
             assert status != 405 or response.headers["Allow"]
-    async with browser.post(f"{mounted.rstrip('/')}/api/nowhere") as response:
-        assert (response.status, (await response.json())["kind"]) == (403, "csrf")
 
 
 BODY = {"name": "ledger"}
