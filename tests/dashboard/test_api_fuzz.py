@@ -23,7 +23,7 @@ seed = 7
 deterministic = true
 database = "none"
 
-# What only the engine can tell (that a limit isn't known, that there is no 30th of February) is a 400 as well.
+# What only the engine can tell (that there is no such limit, or no 30th of February) is a 400 as well.
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400", "403", "404", "409"]
 
@@ -42,10 +42,11 @@ async def test_nothing_that_it_is_asked_breaks_it(client: Client, registry: Regi
     settings.write_text(SETTINGS)
     async with (
         Worker(registry, client, queues=["evil", "default"], grace=0.1),
-        client.lock("ledger"),
         Dashboard(client, port=0) as dashboard,
     ):
         await set_up(client, registry)
+        # Not a block, which would be cancelled when the lock is taken away.
+        await client.lock("ledger", ttl=60).acquire()
         await client.enqueue_many(send.call() for _ in range(50))
         # This one can be removed, the declared one can't.
         await client.recurring.put("weekly", "0 3 * * mon", send.call())
