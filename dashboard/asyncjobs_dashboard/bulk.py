@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from asyncjobs import Client, State
 from asyncjobs.control import SWEEP
-from asyncjobs.errors import AsyncjobsError, JobNotFound, JobStateError, OptionError
+from asyncjobs.errors import AsyncjobsError, JobNotFound, JobStateError
 from asyncjobs_dashboard.actions import PURGE, Action, carry_out
 from asyncjobs_dashboard.listing import Filter, entered_ms, walk
 from asyncjobs_dashboard.members import walk_members
@@ -133,9 +133,9 @@ class BulkJobs:
         return self._jobs.get(bulk_id)
 
     def start(self, job: BulkJob) -> BulkJob:
-        """Begin. Raises `OptionError` if too many are under way."""
+        """Begin. Raises `JobStateError` if too many are under way."""
         if sum(not known.is_over for known in self._jobs.values()) >= MOST_RUNNING:
-            raise OptionError(f"{MOST_RUNNING} bulk jobs are under way: wait for one, or stop it")
+            raise JobStateError(f"{MOST_RUNNING} bulk jobs are under way: wait for one, or stop it")
         for old in [known.id for known in self._jobs.values() if known.is_over][: -KEPT or None]:
             del self._jobs[old]
         self._jobs[job.id] = job

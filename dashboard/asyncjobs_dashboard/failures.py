@@ -21,7 +21,7 @@ from asyncjobs.errors import (
 )
 from asyncjobs_dashboard.rendering import fragment
 from asyncjobs_dashboard.rendering import page as whole_page
-from asyncjobs_dashboard.security import Refused
+from asyncjobs_dashboard.security import Refused, for_programs
 from asyncjobs_dashboard.setup import SETUP
 
 logger = logging.getLogger("asyncjobs.dashboard")
@@ -82,7 +82,7 @@ async def _answer(
     resource = request.match_info.route.resource
     setup = request.app[SETUP]
     route = setup.route(resource.name if resource is not None else None)
-    if route is not None and route.api:
+    if for_programs(request):
         return web.json_response(
             {"error": headline, "reason": reason, "kind": kind or template}, status=status
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from asyncjobs_dashboard.api import acting, metrics, reading
+from asyncjobs_dashboard.api import metrics
+from asyncjobs_dashboard.api.routes import API_ROUTES
 from asyncjobs_dashboard.assets import static
 from asyncjobs_dashboard.auth import Access
 from asyncjobs_dashboard.pages import (
@@ -56,8 +57,5 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/locks/release", "lock_release", locks.release, CONTROL),
     Route("GET", "/search", "search", search.search, READ),
     Route("GET", "/metrics", "metrics", metrics.metrics, READ, api=True),
-    Route("GET", "/api/overview", "api_overview", reading.overview, READ, api=True),
-    Route("GET", "/api/jobs/{state}", "api_jobs", reading.jobs, READ, api=True),
-    Route("GET", "/api/job/{id}", "api_job", reading.job, READ, api=True),
-    Route("POST", "/api/job/{id}/{action}", "api_job_act", acting.act, CONTROL, api=True),
+    *API_ROUTES,
 )

@@ -55,6 +55,13 @@ def access_of(request: web.Request) -> Access:
     return found
 
 
+def for_programs(request: web.Request) -> bool:
+    """Whether it is one of the API's: such a path, or one below `/api/` that isn't there."""
+    setup = request.app[SETUP]
+    route = setup.route(_name(request))
+    return route.api if route is not None else request.path.startswith(f"{setup.root}api/")
+
+
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Every response gets the security headers; what isn't a static file is kept by nobody."""
     for name, value in HEADERS.items():
@@ -91,7 +98,8 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise Refused("denied")
         if access_of(request) < needed:
             raise Refused("read only" if setup.read_only else "readers")
-    if request.method not in SAFE_METHODS:
+    # Where there is no route, nothing can be changed: what is told is that it isn't there.
+    if route is not None and request.method not in SAFE_METHODS:
         await _check_token(request)
     if needed is not Access.DENY:
         await setup.open()
@@ -114,8 +122,7 @@ async def _check_token(request: web.Request) -> None:
     setup = request.app[SETUP]
     try:
         check_origin(request)
-        route = setup.route(_name(request))
-        if route is not None and route.api:
+        if for_programs(request):
             if request.headers.get(API_HEADER) != "1":
                 raise CsrfError(f"Requests that change something need the header {API_HEADER}: 1.")
             return

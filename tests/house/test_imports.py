@@ -75,6 +75,7 @@ DASHBOARD_LAYERS = (
     ("rendering",),
     ("failures", "pages", "api.documents", "api.metrics"),
     ("api",),
+    ("api.routes",),
     ("routes",),
     ("app",),
     ("server",),

@@ -1,0 +1,28 @@
+"""Locks that are held, and taking one away from its holder."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from asyncjobs_dashboard.api import documents
+from asyncjobs_dashboard.api.contract import Asked
+from asyncjobs_dashboard.setup import SETUP
+
+
+async def locks(request: web.Request, asked: Asked) -> web.Response:
+    """A page of them, those that run out first before the others."""
+    offset, size = asked["from"], asked["size"]
+    found = await request.app[SETUP].client.locks(offset=offset, limit=size + 1)
+    return web.json_response(
+        {
+            "locks": [documents.lock_document(each) for each in found[:size]],
+            "next": offset + size if len(found) > size else None,
+        }
+    )
+
+
+async def release(request: web.Request, asked: Asked) -> web.Response:
+    """Take it away: `{"name": "ledger", "holder": "…"}`, of one holder or whoever has it."""
+    client = request.app[SETUP].client
+    released = await client.break_lock(asked["name"], holder=asked.get("holder"))
+    return web.json_response({"name": asked["name"], "released": released})
