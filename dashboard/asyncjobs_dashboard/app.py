@@ -20,6 +20,7 @@ from asyncjobs_dashboard.rendering import set_up_templates
 from asyncjobs_dashboard.routes import ROUTES
 from asyncjobs_dashboard.security import add_headers, gate, give_cookie
 from asyncjobs_dashboard.setup import SETUP, Setup
+from asyncjobs_dashboard.sharing import Shared
 
 logger = logging.getLogger("asyncjobs.dashboard")
 
@@ -74,6 +75,7 @@ def create_app(
         tokens=Tokens(key.encode() if isinstance(key, str) else key),
         live=Live(client, open_client, poll),
         bulk=BulkJobs(client),
+        readings=Shared(poll),
         process_locks=ProcessLocks(client, poll),
         routes={route.name: route for route in ROUTES},
     )

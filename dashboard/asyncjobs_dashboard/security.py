@@ -103,7 +103,11 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         await _check_token(request)
     if needed is not Access.DENY:
         await setup.open()
-    return await handler(request)
+    try:
+        return await handler(request)
+    finally:
+        if request.method not in SAFE_METHODS:
+            setup.outdate()
 
 
 async def _granted(request: web.Request) -> Access:

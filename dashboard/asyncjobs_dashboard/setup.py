@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from asyncjobs_dashboard.bulk import BulkJobs
     from asyncjobs_dashboard.live import Live
     from asyncjobs_dashboard.process_locks import ProcessLocks
+    from asyncjobs_dashboard.sharing import Shared
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Setup:
     live: Live
     bulk: BulkJobs
     process_locks: ProcessLocks
+    readings: Shared
     routes: Mapping[str, Route]
     root: str = "/"
     """The path of its first page: where it is mounted."""
@@ -43,6 +47,17 @@ class Setup:
     def route(self, name: str | None) -> Route | None:
         """The row of the table with that name."""
         return None if name is None else self.routes.get(name)
+
+    async def shared(self, request: web.Request, read: Callable[[], Awaitable[T]]) -> T:
+        """What a page reads by itself, for all who ask for the same page within the time between readings."""
+        route = request.match_info.route.name
+        query = tuple(sorted((name, value) for name, value in request.query.items() if name != "done"))
+        return await self.readings.get((route, tuple(sorted(request.match_info.items())), query), read)
+
+    def outdate(self) -> None:
+        """Something was changed here: the next page has to show it."""
+        self.live.outdate()
+        self.readings.outdate()
 
     async def open(self) -> None:
         """Open the client, if that hasn't been done yet. Raises `StorageError`.
@@ -59,6 +74,7 @@ class Setup:
     async def close(self) -> None:
         """Stop what is under way, and let go of the client."""
         await self.live.close()
+        await self.readings.close()
         await self.bulk.close()
         if self.opened:
             self.opened = False

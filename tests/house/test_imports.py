@@ -67,7 +67,7 @@ DASHBOARD_LAYERS = (
         "tracebacks",
         "charts",
     ),
-    ("routing", "actions", "graph", "timeline", "listing", "live", "process_locks"),
+    ("routing", "actions", "graph", "timeline", "listing", "live", "process_locks", "sharing"),
     ("members",),
     ("nesting",),
     ("alerts", "bulk", "setup"),

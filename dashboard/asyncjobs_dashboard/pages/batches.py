@@ -17,10 +17,17 @@ from asyncjobs_dashboard.actions import REQUEUE
 from asyncjobs_dashboard.bulk import BulkJob
 from asyncjobs_dashboard.charts import batch_bar
 from asyncjobs_dashboard.listing import PAGE, Filter
-from asyncjobs_dashboard.members import BATCHES, LOOK_NESTED, check_wanted, find_members, read_jobs
+from asyncjobs_dashboard.members import (
+    BATCHES,
+    LOOK_NESTED,
+    MemberPage,
+    check_wanted,
+    find_members,
+    read_jobs,
+)
 from asyncjobs_dashboard.members import LOOK as LOOK_JOBS
 from asyncjobs_dashboard.navigation import STATES
-from asyncjobs_dashboard.nesting import around, tree
+from asyncjobs_dashboard.nesting import Branch, around, tree
 from asyncjobs_dashboard.pages.jobs import whole_number
 from asyncjobs_dashboard.payloads import in_one_line
 from asyncjobs_dashboard.rendering import page, see_other
@@ -36,9 +43,9 @@ SAID = {"cancel": "The batch was cancelled. Jobs that run now are told, and end 
 
 async def batches(request: web.Request) -> web.Response:
     """A page of the list."""
-    client = request.app[SETUP].client
+    setup = request.app[SETUP]
     offset = whole_number(request.query.get("from", ""), 0, FURTHEST)
-    found = await client.batches(offset=offset, limit=PAGE + 1)
+    found = await setup.shared(request, lambda: setup.client.batches(offset=offset, limit=PAGE + 1))
     return await page(
         request,
         "batches.html",
@@ -57,16 +64,12 @@ async def batch(request: web.Request) -> web.Response:
     """One, with a page of its members."""
     setup = request.app[SETUP]
     client = setup.client
-    known = await _known(request)
-    record = known.record
     wanted = check_wanted(request.query.get("show", ""))
     offset = whole_number(request.query.get("from", ""), 0, 10**9)
-    (outer, more_outer), root, waiting, members = await asyncio.gather(
-        around(client, record),
-        tree(client, record),
-        _waiting(client, record),
-        find_members(client, record, wanted, offset=offset, limit=PAGE),
+    known, ((outer, more_outer), root, waiting, members) = await setup.shared(
+        request, lambda: _read(request, wanted, offset)
     )
+    record = known.record
     return await page(
         request,
         "batch.html",
@@ -86,6 +89,21 @@ async def batch(request: web.Request) -> web.Response:
         may_cancel=record.state.value == "open" and not record.cancel_requested,
         may_requeue=root.has_failed and not record.cancel_requested,
         said=SAID.get(request.query.get("done", ""), ""),
+    )
+
+
+_Around = tuple[tuple[list[BatchRecord], bool], Branch, tuple[list[JobRecord], int], MemberPage]
+
+
+async def _read(request: web.Request, wanted: State | str, offset: int) -> tuple[Batch, _Around]:
+    """It, and what is shown with it."""
+    client, known = request.app[SETUP].client, await _known(request)
+    record = known.record
+    return known, await asyncio.gather(
+        around(client, record),
+        tree(client, record),
+        _waiting(client, record),
+        find_members(client, record, wanted, offset=offset, limit=PAGE),
     )
 
 

@@ -13,10 +13,10 @@ from asyncjobs import Client, State
 from asyncjobs.clock import to_datetime
 from asyncjobs.errors import SerializationError, UnknownJob
 from asyncjobs.options import apply_overrides
-from asyncjobs.storage.base import JobRecord
+from asyncjobs.storage.base import HistoryEntry, JobRecord, LogLine
 from asyncjobs_dashboard.actions import ACTIONS, actions_for, carry_out, check
 from asyncjobs_dashboard.formatting import duration
-from asyncjobs_dashboard.graph import NODE_HEIGHT, NODE_WIDTH, graph
+from asyncjobs_dashboard.graph import NODE_HEIGHT, NODE_WIDTH, Graph, graph
 from asyncjobs_dashboard.payloads import arguments, result
 from asyncjobs_dashboard.rendering import page, see_other
 from asyncjobs_dashboard.setup import SETUP
@@ -31,10 +31,8 @@ async def job(request: web.Request) -> web.Response:
     """The page."""
     setup = request.app[SETUP]
     client = setup.client
-    record = await client.read(request.match_info["id"])
-    storage = client.storage
-    history, logs, drawing, batch = await asyncio.gather(
-        storage.history(record.id), storage.logs(record.id), graph(client, record), _batch(client, record)
+    record, history, logs, drawing, batch = await setup.shared(
+        request, lambda: _read(client, request.match_info["id"])
     )
     now = (await setup.live.snapshot()).stats.now
     done = request.query.get("done", "")
@@ -61,6 +59,17 @@ async def job(request: web.Request) -> web.Response:
         said=ACTIONS[done].done if done in ACTIONS else "",
         coloured=coloured,
     )
+
+
+async def _read(
+    client: Client, job_id: str
+) -> tuple[JobRecord, list[HistoryEntry], list[LogLine], Graph | None, Any]:
+    """It, and what is shown with it."""
+    record, storage = await client.read(job_id), client.storage
+    told = await asyncio.gather(
+        storage.history(record.id), storage.logs(record.id), graph(client, record), _batch(client, record)
+    )
+    return record, *told
 
 
 async def act(request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from aiohttp import web
 from asyncjobs import Client, State
 from asyncjobs.storage.base import HistoryEntry, JobRecord
 from asyncjobs_dashboard.actions import actions_for
-from asyncjobs_dashboard.listing import LOOK, MOST, PAGE, Filter, entered_ms, find
+from asyncjobs_dashboard.listing import LOOK, MOST, PAGE, Filter, Listing, entered_ms, find
 from asyncjobs_dashboard.navigation import STATES
 from asyncjobs_dashboard.payloads import in_one_line
 from asyncjobs_dashboard.rendering import page
@@ -73,13 +73,18 @@ async def jobs(request: web.Request) -> web.Response:
     offset = whole_number(request.query.get("from", ""), 0, 10**9)
     size = whole_number(request.query.get("size", ""), PAGE, MOST) or PAGE
     newest_first = request.query.get("order", "newest" if state.is_final else "oldest") == "newest"
-    listing = await find(setup.client, state, wanted, offset=offset, limit=size, newest_first=newest_first)
+
+    async def read() -> tuple[Listing, dict[str, HistoryEntry]]:
+        found = await find(setup.client, state, wanted, offset=offset, limit=size, newest_first=newest_first)
+        failing = found.jobs[:MOST_ERRORS] if state in FAILING else []
+        return found, await _errors(setup.client, failing)
+
+    listing, told = await setup.shared(request, read)
     query = wanted.query()
     if size != PAGE:
         query["size"] = str(size)
     if newest_first != state.is_final:
         query["order"] = "newest" if newest_first else "oldest"
-    told = await _errors(setup.client, listing.jobs[:MOST_ERRORS]) if state in FAILING else {}
     stats = (await setup.live.snapshot()).stats
     return await page(
         request,

@@ -8,8 +8,10 @@ from typing import Any
 
 from aiohttp import web
 
+from asyncjobs import Client
 from asyncjobs.errors import OptionError
-from asyncjobs.limits import LimitInfo
+from asyncjobs.limits import LimitInfo, LimitNumbers
+from asyncjobs.storage.base import LimitRecord
 from asyncjobs_dashboard.listing import PAGE
 from asyncjobs_dashboard.pages.jobs import whole_number
 from asyncjobs_dashboard.rendering import page, see_other
@@ -24,12 +26,10 @@ SAID = {
 
 async def limits(request: web.Request) -> web.Response:
     """The page."""
-    client = request.app[SETUP].client
+    setup = request.app[SETUP]
     offset = whole_number(request.query.get("from", ""), 0, FURTHEST)
     start = whole_number(request.query.get("numbers", ""), 0, FURTHEST)
-    numbers, (keys, total) = await asyncio.gather(
-        client.limits.numbers(), client.storage.limits(offset=offset, limit=PAGE)
-    )
+    numbers, (keys, total) = await setup.shared(request, lambda: _read(setup.client, offset))
     said, name = SAID.get(request.query.get("done", "")), request.query.get("name", "")
     return await page(
         request,
@@ -44,6 +44,10 @@ async def limits(request: web.Request) -> web.Response:
         size=PAGE,
         said=f"{name} {said}" if said and any(limit.name == name for limit in numbers) else "",
     )
+
+
+async def _read(client: Client, offset: int) -> tuple[list[LimitNumbers], tuple[list[LimitRecord], int]]:
+    return await asyncio.gather(client.limits.numbers(), client.storage.limits(offset=offset, limit=PAGE))
 
 
 async def set_numbers(request: web.Request) -> web.Response:

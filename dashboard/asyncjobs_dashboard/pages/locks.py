@@ -20,9 +20,9 @@ SAID = {
 
 async def locks(request: web.Request) -> web.Response:
     """The page."""
-    client = request.app[SETUP].client
+    setup = request.app[SETUP]
     offset = whole_number(request.query.get("from", ""), 0, FURTHEST)
-    found = await client.locks(offset=offset, limit=PAGE + 1)
+    found = await setup.shared(request, lambda: setup.client.locks(offset=offset, limit=PAGE + 1))
     return await page(
         request,
         "locks.html",

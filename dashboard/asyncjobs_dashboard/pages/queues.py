@@ -95,7 +95,6 @@ async def act(request: web.Request) -> web.Response:
         raise see_other(request, "bulk_job", id=job.id)
     else:
         raise OptionError(f"a queue can be paused, resumed or purged, not {action!r}")
-    setup.live.outdate()
     back = {name: form[name] for name in ("q", "order", "from") if form.get(name)}
     raise see_other(request, "queues", {**back, "done": action, "queue": queue})
 

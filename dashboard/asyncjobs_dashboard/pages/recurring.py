@@ -36,9 +36,9 @@ SAID = {
 
 async def recurring(request: web.Request) -> web.Response:
     """A page of the list."""
-    client = request.app[SETUP].client
+    setup = request.app[SETUP]
     offset = whole_number(request.query.get("from", ""), 0, FURTHEST)
-    found = await client.storage.recurring(offset=offset, limit=PAGE)
+    found = await setup.shared(request, lambda: setup.client.storage.recurring(offset=offset, limit=PAGE))
     return await page(
         request,
         "recurring.html",

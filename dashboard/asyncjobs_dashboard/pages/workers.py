@@ -95,7 +95,7 @@ async def worker(request: web.Request) -> web.Response:
     info = next((each for each in snapshot.workers if each.id == worker_id), None)
     if info is None:
         return await _gone(request, worker_id, snapshot.workers)
-    jobs = await setup.client.held(worker_id, limit=MOST_JOBS)
+    jobs = await setup.shared(request, lambda: setup.client.held(worker_id, limit=MOST_JOBS))
     now = snapshot.stats.now
     running = [
         Running(job, in_one_line(setup.client, job), now - to_datetime(job.started_ms))
@@ -122,7 +122,6 @@ async def act(request: web.Request) -> web.Response:
         await setup.client.command(worker_id, action)
     except JobNotFound:
         return await _gone(request, worker_id, (await setup.live.snapshot()).workers)
-    setup.live.outdate()
     raise see_other(request, "worker", {"done": action}, id=worker_id)
 
 
