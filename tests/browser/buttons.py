@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import pytest
 
 from asyncjobs import State
+from asyncjobs.storage.base import BatchState
 from asyncjobs_dashboard import bulk
 from asyncjobs_dashboard.actions import RUN
 from asyncjobs_dashboard.listing import Filter
 from asyncjobs_dashboard.setup import SETUP
 from tests.browser.stage import Stage
 from tests.browser.tab import Tab
+from tests.dashboard.scene import PAYLOAD
+from tests.waiting import eventually
 
 
 async def _nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None: ...
@@ -39,16 +42,28 @@ class Button:
     """What has to be so before."""
 
 
-def ask(title: str, **fields: str) -> Callable[[Tab], Awaitable[None]]:
+def ask(title: str, of: str = "", confirm: str = "", **fields: str) -> Callable[[Tab], Awaitable[None]]:
     """Open the menu of that title, fill in its fields by their labels, and confirm."""
 
     async def press(tab: Tab) -> None:
-        menu = await tab.menu(title)
+        menu = await tab.menu(title, of)
         for label, value in fields.items():
             await menu.get_by_label(label.replace("_", " ")).fill(value)
-        await menu.get_by_role("button", name=title, exact=True).click()
+        await menu.get_by_role("button", name=confirm or title, exact=True).click()
 
     return press
+
+
+def _at(path: str) -> Callable[[Stage], str]:
+    return lambda stage: path
+
+
+def _worker(stage: Stage) -> str:
+    return f"/worker/{stage.worker}"
+
+
+def _batch(stage: Stage) -> str:
+    return f"/batch/{stage.scene.batch}"
 
 
 def job_in(state: State) -> Callable[[Stage], str]:
@@ -103,13 +118,83 @@ async def _begin_what_never_ends(stage: Stage, monkeypatch: pytest.MonkeyPatch) 
     stage.bulk = stage.dashboard.app[SETUP].bulk.start(job).id
 
 
-async def _stop(tab: Tab) -> None:
-    await tab.page.get_by_role("button", name="Stop").click()
+def click(name: str) -> Callable[[Tab], Awaitable[None]]:
+    """A button that asks nothing."""
+
+    async def press(tab: Tab) -> None:
+        await tab.page.get_by_role("button", name=name).click()
+
+    return press
 
 
 async def _stopped(stage: Stage) -> bool:
     job = stage.dashboard.app[SETUP].bulk.get(stage.bulk)
     return job is not None and job.stage is bulk.Stage.STOPPED
+
+
+async def _is_paused(stage: Stage) -> bool:
+    return any(queue.paused for queue in (await stage.client.stats()).queues)
+
+
+async def _none_is_paused(stage: Stage) -> bool:
+    return not await _is_paused(stage)
+
+
+async def _pause(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stage.client.pause("unserved")
+
+
+async def _is_purged(stage: Stage) -> bool:
+    return await stage.client.count(State.ENQUEUED) == 0
+
+
+async def _is_quiet(stage: Stage) -> bool:
+    return [worker.quiet for worker in await stage.client.workers()] == [True]
+
+
+async def _is_gone(stage: Stage) -> bool:
+    return await stage.client.workers() == []
+
+
+async def _batch_is_cancelled(stage: Stage) -> bool:
+    batch = await stage.client.get_batch(stage.scene.batch)
+    return batch is not None and batch.state == "cancelled"
+
+
+async def _batch_with_a_failed_job(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage.client.batch("mails") as batch:
+        batch.enqueue(stage.jobs["fail"], "first")
+    stage.scene.batch = batch.id
+    await eventually(lambda: _batch_is(stage, BatchState.FAILED))
+
+
+async def _batch_is(stage: Stage, state: BatchState) -> bool:
+    batch = await stage.client.get_batch(stage.scene.batch)
+    return batch is not None and batch.state is state
+
+
+async def _batch_is_cancelled(stage: Stage) -> bool:
+    return await _batch_is(stage, BatchState.CANCELLED)
+
+
+async def _batch_was_requeued(stage: Stage) -> bool:
+    batch = await stage.client.get_batch(stage.scene.batch)
+    assert batch is not None
+    (job,) = await batch.jobs()
+    return any(entry.event == "requeued" for entry in await job.history())
+
+
+async def _limit_is(stage: Stage, concurrency: int, by_hand: bool) -> bool:
+    (limit,) = [limit for limit in await stage.client.limits.numbers() if limit.name == "one"]
+    return (limit.concurrency, limit.by_hand) == (concurrency, by_hand)
+
+
+async def _change_limit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stage.client.limits.set("one", concurrency=7)
+
+
+async def _no_lock_is_held(stage: Stage) -> bool:
+    return await stage.client.get_lock(PAYLOAD) is None
 
 
 BUTTONS: tuple[Button, ...] = (
@@ -123,7 +208,7 @@ BUTTONS: tuple[Button, ...] = (
     Button(
         "bulk-run-chosen",
         "bulk_start",
-        lambda stage: "/jobs/scheduled",
+        _at("/jobs/scheduled"),
         _run_chosen,
         becomes(State.SCHEDULED, State.SUCCEEDED),
         "Run now scheduled jobs",
@@ -131,7 +216,7 @@ BUTTONS: tuple[Button, ...] = (
     Button(
         "bulk-cancel-all",
         "bulk_start",
-        lambda stage: "/jobs/retrying",
+        _at("/jobs/retrying"),
         _cancel_all,
         becomes(State.RETRYING, State.CANCELLED),
         "Cancel retrying jobs",
@@ -139,7 +224,7 @@ BUTTONS: tuple[Button, ...] = (
     Button(
         "bulk-move-all",
         "bulk_start",
-        lambda stage: "/jobs/enqueued",
+        _at("/jobs/enqueued"),
         _move_all,
         _moved,
         "Move enqueued jobs to elsewhere",
@@ -148,9 +233,73 @@ BUTTONS: tuple[Button, ...] = (
         "bulk-stop",
         "bulk_stop",
         lambda stage: f"/bulk/{stage.bulk}",
-        _stop,
+        click("Stop"),
         _stopped,
         "Stopped",
         _begin_what_never_ends,
+    ),
+    Button(
+        "queue-pause", "queue_act", _at("/queues"), click("Pause queue unserved"), _is_paused, "is paused"
+    ),
+    Button(
+        "queue-resume",
+        "queue_act",
+        _at("/queues"),
+        click("Resume queue unserved"),
+        _none_is_paused,
+        "goes on",
+        _pause,
+    ),
+    Button(
+        "queue-purge",
+        "queue_act",
+        _at("/queues"),
+        ask("Purge", "queue unserved", "Delete 2 jobs"),
+        _is_purged,
+        "Purge queue unserved",
+    ),
+    Button("worker-quiet", "worker_act", _worker, ask("Quiet"), _is_quiet, "told to take no new jobs"),
+    Button("worker-stop", "worker_act", _worker, ask("Stop"), _is_gone, "told to stop"),
+    Button(
+        "batch-cancel",
+        "batch_cancel",
+        _batch,
+        ask("Cancel", confirm="Cancel the batch"),
+        _batch_is_cancelled,
+        "was cancelled",
+    ),
+    Button(
+        "batch-requeue",
+        "batch_requeue",
+        _batch,
+        ask("Requeue failed"),
+        _batch_was_requeued,
+        "Requeue failed jobs of a batch",
+        _batch_with_a_failed_job,
+    ),
+    Button(
+        "limit-set",
+        "limit_set",
+        _at("/limits"),
+        ask("Change", "one", Jobs_that_may_run_at_once="5"),
+        lambda stage: _limit_is(stage, 5, True),
+        "now has these numbers",
+    ),
+    Button(
+        "limit-reset",
+        "limit_reset",
+        _at("/limits"),
+        ask("Reset", "one"),
+        lambda stage: _limit_is(stage, 1, False),
+        "from the code again",
+        _change_limit,
+    ),
+    Button(
+        "lock-release",
+        "lock_release",
+        _at("/locks"),
+        ask("Release", PAYLOAD),
+        _no_lock_is_held,
+        "taken from its holder",
     ),
 )

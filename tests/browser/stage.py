@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from asyncjobs import Client, Registry, State, Worker
+from asyncjobs import Client, Exponential, Registry, State, Worker
 from asyncjobs_dashboard import Dashboard
 from asyncjobs_dashboard.actions import CANCEL
 from asyncjobs_dashboard.bulk import BulkJob
 from asyncjobs_dashboard.listing import Filter
 from asyncjobs_dashboard.setup import SETUP
-from tests.dashboard.scene import Scene, set_up
+from tests.dashboard.scene import PAYLOAD, Scene, set_up
 from tests.waiting import eventually
 
 QUEUES = ["evil", "default"]
@@ -28,6 +30,8 @@ class Stage:
     scene: Scene
     worker: str
     """Its id."""
+    jobs: dict[str, Any]
+    """The definitions of the scene."""
     bulk: str
     """The id of a bulk job that is over."""
 
@@ -41,14 +45,26 @@ class Stage:
 async def staged(redis_url: str) -> AsyncIterator[Stage]:
     """Set it up in an empty database."""
     registry = Registry()
+
+    @registry.process(name="sweep", scope="cluster")
+    async def sweep() -> None:
+        await asyncio.sleep(3600)
+
+    @registry.process(name="breaks", backoff=Exponential(base=3600))
+    async def break_down() -> None:
+        raise ValueError(PAYLOAD)
+
     async with (
         Client(redis_url, registry=registry) as client,
         Worker(registry, client, queues=QUEUES, grace=0.1),
         Dashboard(client, port=0, poll=0.2) as dashboard,
     ):
         scene = await set_up(client, registry)
+        # By somebody who has died since.
+        await client.storage.acquire_lock(PAYLOAD, "host-1-abc", 3_600_000)
         (worker,) = await client.workers()
-        yield Stage(client, registry, dashboard, scene, worker.id, await _bulk(dashboard, scene))
+        jobs = {job: registry.get(name) for job, name in (("fail", "fails"), ("hold", "holds"))}
+        yield Stage(client, registry, dashboard, scene, worker.id, jobs, await _bulk(dashboard, scene))
 
 
 async def _bulk(dashboard: Dashboard, scene: Scene) -> str:

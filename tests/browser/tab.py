@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,10 @@ class Tab:
         """Wait until the stream has brought numbers."""
         await self.page.locator("#pulse[data-state=on]").wait_for(state="attached")
 
-    async def menu(self, title: str) -> Locator:
-        """Open the menu of that title; what opens has to be on the screen."""
-        menu = self.page.locator("details.menu", has=self.page.get_by_text(f"{title}…", exact=True))
+    async def menu(self, title: str, of: str = "") -> Locator:
+        """Open the menu of that title (in the row `of` something); what opens has to be on the screen."""
+        begins = self.page.locator("summary", has_text=re.compile(rf"^\s*{title}….*{re.escape(of)}\s*$"))
+        menu = self.page.locator("details.menu").filter(has=begins)
         await menu.locator("summary").click()
         box = await menu.locator(".pop").bounding_box()
         size = self.page.viewport_size
