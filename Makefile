@@ -24,7 +24,8 @@ help:
 demo: $(VENV)/.app
 	@$(BIN)/asyncjobs demo
 
-test: $(VENV)/.dev
+# Only where all tests run is Chromium installed for those in tests/browser.
+test: $(VENV)/.dev $(if $(TESTS),,$(VENV)/.chromium)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 
 lint: $(VENV)/.dev
@@ -57,6 +58,18 @@ $(VENV)/.app: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml $(VENV)/.app
 	@echo 'installing what tests and checks need'
 	@$(PIP) install --group dev
+	@touch $@
+
+# Debian's, where there is none and we may: root, or one whom sudo asks for no password. Tried once.
+$(VENV)/.chromium: | $(BIN)/python
+	@for name in $$CHROMIUM chromium chromium-browser google-chrome; do \
+		command -v "$$name" >/dev/null && exit; \
+	done; \
+	echo 'installing Chromium for tests/browser'; \
+	[ "$$(id -u)" = 0 ] || sudo='sudo -n'; \
+	get="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0"; \
+	{ command -v apt-get && { $$get install -y chromium || { $$get update && $$get install -y chromium; }; }; } \
+		>/dev/null 2>&1 </dev/null || echo 'it can not be: they are skipped'
 	@touch $@
 
 $(BIN)/python:

@@ -16,7 +16,7 @@ from asyncjobs.monitoring import LockInfo, NamespaceStats, QueueInfo, ServerInfo
 from asyncjobs.options import check_queue_name, to_ms
 from asyncjobs.registry import Registry
 from asyncjobs.results import ResultWaiter, outcome
-from asyncjobs.serialization import Serializer, unpack_call
+from asyncjobs.serialization import RESULT, Serializer, marks_of, mask, unpack_call
 from asyncjobs.storage.audit import Finding, Mending
 from asyncjobs.storage.base import Cancelled, Deleted, JobRecord, Moved, Requeued, State, Storage
 
@@ -283,9 +283,20 @@ class Control:
         value: R = await outcome(self.storage, record, self._serializer_for(record, definition))
         return value
 
-    def unpack_arguments(self, record: JobRecord) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments of a job. Raises `SerializationError`."""
-        return unpack_call(self._serializer_for(record, None), record.payload)
+    def unpack_arguments(
+        self, record: JobRecord, *, masked: bool = False
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of a job; `masked`: with dots in place of what is secret.
+
+        Raises `SerializationError`.
+        """
+        serializer = self._serializer_for(record, None)
+        args, kwargs = unpack_call(serializer, record.payload)
+        return mask(args, kwargs, marks_of(serializer, record.payload)) if masked else (args, kwargs)
+
+    def hides_result(self, record: JobRecord) -> bool:
+        """Whether what a job returned is secret. Raises `SerializationError` if its payload can't be read."""
+        return RESULT in marks_of(self._serializer_for(record, None), record.payload)
 
     def _definition_of(self, record: JobRecord) -> Definition[..., Any] | None:
         if self.registry is None:

@@ -12,7 +12,7 @@ from asyncjobs.context import JobContext
 from asyncjobs.errors import CallError
 from asyncjobs.job import Call
 from asyncjobs.options import CallOptions, JobOptions, pack_overrides
-from asyncjobs.serialization import check_size, pack_call, take_outputs
+from asyncjobs.serialization import SecretsOf, check_size, pack_call, take_outputs
 
 if TYPE_CHECKING:
     from asyncjobs.registry import Registry
@@ -97,6 +97,9 @@ class Definition(Generic[P, R_co]):
         """The options that calls made through this object have."""
         self.overrides = pack_overrides(defaults, self.settings)
         self.shape = _Shape.of(_signature(fn, skip_first=context))
+        self._secrets_of = (
+            SecretsOf(name, self.shape.signature, self.settings.secret) if self.settings.secret else None
+        )
         self._constraints_of = ConstraintsOf.of(name, self.shape.signature, self.settings)
         if self.settings is not self.defaults and self.settings.limits != self.defaults.limits:
             registry.check_limits(self.settings.limits, name)
@@ -135,7 +138,8 @@ class Definition(Generic[P, R_co]):
         """
         if not self.shape.fits(args, kwargs):
             self.check(args, kwargs)
-        payload = pack_call(self.registry.serializer, args, kwargs, self.shape.names)
+        secret = () if self._secrets_of is None else self._secrets_of.marks(args, kwargs)
+        payload = pack_call(self.registry.serializer, args, kwargs, self.shape.names, secret)
         if len(payload) > self.registry.max_payload:
             check_size(payload, self.registry.max_payload, f"the arguments of {self.name}")
         outputs = take_outputs() if payload else ()

@@ -41,9 +41,9 @@ class Call(Generic[R_co]):
         Raises `OptionError`, and `CallError` if a key can't be made of its arguments.
         """
         definition = self.definition.options(**overrides)
-        if definition.settings.is_free:
+        if definition.settings.is_free and definition.settings.secret == self.definition.settings.secret:
             return Call(definition, self.payload, self.outputs)
-        # Its keys are made of the arguments themselves.
+        # Its keys are made of the arguments themselves, and what is secret is packed with them.
         args, kwargs = self.arguments()
         return definition.call(*args, **kwargs)
 
@@ -254,9 +254,9 @@ class Job(Generic[R_co]):
         """What it logged through its context, oldest first."""
         return await self._client.storage.logs(self.id)
 
-    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
-        """Its positional and keyword arguments.
+    def arguments(self, *, masked: bool = False) -> tuple[list[Any], dict[str, Any]]:
+        """Its positional and keyword arguments. `masked`: with dots in place of what is `secret`.
 
         Raises `SerializationError` if their types aren't known here.
         """
-        return self._client.unpack_arguments(self._record)
+        return self._client.unpack_arguments(self._record, masked=masked)

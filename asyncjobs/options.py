@@ -139,6 +139,7 @@ class OptionOverrides(TypedDict, total=False):
     limits: Sequence[Limit]
     mutex: KeyOf | None
     expires: timedelta | float | None
+    secret: Sequence[str]
 
 
 class CallOptions(OptionOverrides, total=False):
@@ -166,6 +167,7 @@ class JobOptions:
     | `limits` | () | the limits that it is under |
     | `mutex` | None | what makes the key of which only one job runs at a time |
     | `expires_ms` | None | how long after it's first due it isn't worth starting any more; None = it always is |
+    | `secret` | () | parameters whose values aren't shown; "return": nor is the result |
     | `job_id` | None | its id, for one call |
 
     Raises:
@@ -183,6 +185,7 @@ class JobOptions:
     limits: tuple[Limit, ...] = ()
     mutex: KeyOf | None = None
     expires_ms: int | None = None
+    secret: tuple[str, ...] = ()
     job_id: str | None = None
 
     def __post_init__(self) -> None:
@@ -241,11 +244,21 @@ class JobOptions:
             if not isinstance(limits, Sequence):
                 raise OptionError(f"limits is {limits!r}: give a list, as in `[Limit('smtp', rate=100)]`")
             changes["limits"] = tuple(cast("Sequence[Limit]", limits))
+        if "secret" in changes:
+            changes["secret"] = _names(changes["secret"])
         for name in ("timeout", "retention", "expires"):
             if name in changes:
                 value = changes.pop(name)
                 changes[f"{name}_ms"] = None if value is None else to_ms(value, name)
         return replace(self, **changes)
+
+
+def _names(secret: object) -> tuple[str, ...]:
+    if isinstance(secret, Sequence) and not isinstance(secret, (str, bytes)):
+        names = tuple(cast("Sequence[object]", secret))
+        if all(isinstance(name, str) for name in names):
+            return cast("tuple[str, ...]", names)
+    raise OptionError(f"secret is {secret!r}: give a list of parameters' names, as in `['password']`")
 
 
 _KEYS = {"t": "timeout_ms", "e": "retention_ms", "k": "keep_result"}

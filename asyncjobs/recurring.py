@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import builtins
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
+from zoneinfo import ZoneInfo
 
 from asyncjobs.clock import to_datetime
 from asyncjobs.errors import JobStateError, OptionError, RecurringNotFound, SerializationError, StorageError
@@ -18,7 +20,7 @@ from asyncjobs.recurrence import (
     checked_options,
     recurrence_of,
 )
-from asyncjobs.schedules import Schedule
+from asyncjobs.schedules import Cron, Schedule
 from asyncjobs.storage.base import Changed, Put, RecurringRecord, State, Triggered
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ class RecurringJob:
     """It is declared in the code of workers; else a client has put it."""
     orphaned: bool
     """It was declared, but no worker's code does so any more: it isn't fired."""
+    rescheduled: bool
+    """It is declared with another schedule than this, which was set by hand."""
     paused: bool
     waiting: bool
     """It is due, and waits until its last job has ended (`overlap="queue"`)."""
@@ -102,6 +106,7 @@ class RecurringJob:
             gave_up_at=_time(record.gave_up_ms),
             declared=record.declared,
             orphaned=record.orphaned,
+            rescheduled=record.original is not None,
             paused=record.paused,
             waiting=record.waiting,
             unreadable=unreadable,
@@ -152,6 +157,80 @@ class RecurringJobs:
         if put is Put.TAKEN:
             raise _declared(recurring_id, "give another id, or change it in the code")
         return RecurringJob.of(await self._read(recurring_id))
+
+    async def reschedule(
+        self,
+        recurring_id: str,
+        schedule: str | timedelta | Schedule,
+        /,
+        *,
+        timezone: str | ZoneInfo | None = None,
+    ) -> RecurringJob:
+        """Give it another schedule, and leave all else as it is: `reschedule("nightly", "30 4 * * *")`.
+
+        `schedule`: a cron expression or an interval; `timezone`: of a cron expression, default the one that
+        it has. One that is declared in the code of workers keeps this schedule until `reset`, or until the
+        code declares it differently than before. A paused one stays paused.
+
+        Raises `OptionError`, also if it wouldn't occur any more before its end, `RecurringNotFound`, and
+        `SerializationError` if it can't be read here.
+        """
+        changed = Changed.OUTDATED
+        while changed is Changed.OUTDATED:
+            record = await self._read(recurring_id)
+            changed = await self._replace(record, _rescheduled(record, schedule, timezone), must_occur=True)
+        if changed is Changed.MISSING:
+            raise _not_found(recurring_id)
+        return RecurringJob.of(await self._read(recurring_id))
+
+    async def reset(self, recurring_id: str, /) -> RecurringJob:
+        """Undo `reschedule` of one that is declared: the code's schedule counts again.
+
+        Raises `RecurringNotFound`, and `SerializationError` if what the code says can't be read here.
+        """
+        record = await self._read(recurring_id)
+        while record.original is not None:
+            await self._replace(record, Recurrence.unpack(recurring_id, record.original))
+            record = await self._read(recurring_id)
+        return RecurringJob.of(record)
+
+    async def _replace(
+        self, record: RecurringRecord, recurrence: Recurrence, *, must_occur: bool = False
+    ) -> Changed:
+        now = await self._client.storage.time_ms(shard_for(record.id, self._client.storage.shards))
+        new, next_ms = recurrence.new(declared=record.declared), recurrence.next_after(now)
+        if next_ms is None and must_occur:
+            raise OptionError(
+                f"{recurrence.schedule} doesn't occur any more before the end ({_time(recurrence.end_ms)})"
+            )
+        return await self._client.storage.reschedule_recurring(new, record.revision, next_ms)
+
+    async def preview(
+        self,
+        recurring_id: str,
+        schedule: str | timedelta | Schedule | None = None,
+        /,
+        *,
+        timezone: str | ZoneInfo | None = None,
+        count: int = 5,
+    ) -> builtins.list[datetime]:
+        """Its next times, or those that it would have by another schedule (without jitter); 100 at most.
+
+        Raises what `reschedule` does.
+        """
+        if not 1 <= count <= 100:
+            raise OptionError(f"count must be from 1 to 100, not {count}")
+        record = await self._read(recurring_id)
+        if schedule is None:
+            recurrence = Recurrence.unpack(recurring_id, record.definition)
+        else:
+            recurrence = _rescheduled(record, schedule, timezone)
+        at = await self._client.storage.time_ms(shard_for(recurring_id, self._client.storage.shards))
+        times: builtins.list[datetime] = []
+        while len(times) < count and (later := recurrence.next_after(at)) is not None:
+            times.append(to_datetime(later))
+            at = later
+        return times
 
     async def get(self, recurring_id: str, /) -> RecurringJob | None:
         """The recurring job of an id, or None."""
@@ -230,6 +309,24 @@ class RecurringJobs:
         if record is None:
             raise _not_found(recurring_id)
         return record
+
+
+def _rescheduled(
+    record: RecurringRecord, schedule: str | timedelta | Schedule, timezone: str | ZoneInfo | None
+) -> Recurrence:
+    known = Recurrence.unpack(record.id, record.definition)
+    options: RecurringOptions = {
+        "misfire": known.misfire,
+        "overlap": known.overlap,
+        "jitter": timedelta(milliseconds=known.jitter_ms),
+        "start": _time(known.start_ms),
+        "end": _time(known.end_ms),
+    }
+    if timezone is not None:
+        options["timezone"] = timezone
+    elif isinstance(schedule, str) and isinstance(known.schedule, Cron):
+        options["timezone"] = known.schedule.timezone
+    return replace(known, **checked_options(schedule, **options))
 
 
 def _time(ms: int | None) -> datetime | None:

@@ -155,6 +155,8 @@ class Registry(ProcessDeclarations, RecurringDeclarations, MiddlewareDeclaration
           a time, and the others are `throttled` meanwhile.
         * `expires`: how long after it could first run it isn't worth starting any more, a `timedelta` or
           seconds: it is cancelled then. None (default): it always is.
+        * `secret`: names of parameters whose values the dashboard and the command line don't show;
+          `"return"` among them: nor what it returns. They are stored as they are.
 
         Raises `DefinitionError` or `OptionError`.
         """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Unpack
+from zoneinfo import ZoneInfo
 
 from asyncjobs.job import Call
 from asyncjobs.recurrence import RecurringOptions
@@ -35,6 +36,37 @@ class SyncRecurringJobs:
     ) -> RecurringJob:
         """See `RecurringJobs.put`."""
         return self._client.run(self._client.client.recurring.put(recurring_id, schedule, call, **options))
+
+    def reschedule(
+        self,
+        recurring_id: str,
+        schedule: str | timedelta | Schedule,
+        /,
+        *,
+        timezone: str | ZoneInfo | None = None,
+    ) -> RecurringJob:
+        """See `RecurringJobs.reschedule`."""
+        return self._client.run(
+            self._client.client.recurring.reschedule(recurring_id, schedule, timezone=timezone)
+        )
+
+    def reset(self, recurring_id: str, /) -> RecurringJob:
+        """See `RecurringJobs.reset`."""
+        return self._client.run(self._client.client.recurring.reset(recurring_id))
+
+    def preview(
+        self,
+        recurring_id: str,
+        schedule: str | timedelta | Schedule | None = None,
+        /,
+        *,
+        timezone: str | ZoneInfo | None = None,
+        count: int = 5,
+    ) -> builtins.list[datetime]:
+        """See `RecurringJobs.preview`."""
+        return self._client.run(
+            self._client.client.recurring.preview(recurring_id, schedule, timezone=timezone, count=count)
+        )
 
     def get(self, recurring_id: str, /) -> RecurringJob | None:
         """See `RecurringJobs.get`."""

@@ -75,6 +75,8 @@ class SharedServers:
     def __init__(self) -> None:
         self._servers: dict[Flavour, Server] = {}
         self._clusters: dict[Flavour, Cluster] = {}
+        self.kept_sessions: set[int] = set()
+        """Process sessions of other things that live longer than a test."""
 
     def server(self, flavour: Flavour) -> Server:
         if flavour not in self._servers:
@@ -87,9 +89,10 @@ class SharedServers:
         return self._clusters[flavour]
 
     def sessions(self) -> set[int]:
-        """The process sessions of the servers: each leads its own."""
+        """The process sessions of the servers, each of which leads its own, and of what else is to stay."""
         nodes = [node for cluster in self._clusters.values() for node in cluster.nodes]
-        return {server.pid for server in [*self._servers.values(), *nodes] if server.running}
+        running = {server.pid for server in [*self._servers.values(), *nodes] if server.running}
+        return running | self.kept_sessions
 
     def close(self) -> None:
         for server in self._servers.values():

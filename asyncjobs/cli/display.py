@@ -178,7 +178,7 @@ def bar(fraction: float, width: int = 10) -> str:
 def call_text(job: Job[Any]) -> str:
     """A job's arguments as Python would write them."""
     try:
-        args, kwargs = job.arguments()
+        args, kwargs = job.arguments(masked=True)
     except SerializationError:
         return UNREADABLE
     return ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])

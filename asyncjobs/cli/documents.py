@@ -75,7 +75,7 @@ def job_document(job: Job[Any], error: HistoryEntry | None = None) -> Document:
     args: list[Any] | None
     kwargs: dict[str, Any] | None
     try:
-        args, kwargs = job.arguments()
+        args, kwargs = job.arguments(masked=True)
         unreadable = None
     except SerializationError as why:
         args = kwargs = None

@@ -13,6 +13,7 @@ from asyncjobs.cli.connection import Place, connection_options, with_client
 from asyncjobs.cli.enqueue import find
 from asyncjobs.cli.exits import FAILED, OK, complain
 from asyncjobs.cli.reading import json_option
+from asyncjobs.cli.recurring_display import document, print_list, print_one
 
 if TYPE_CHECKING:
     from asyncjobs.client import Client
@@ -58,7 +59,7 @@ def list_recurring(place: Place, offset: int, limit: int, as_json: bool) -> int:
         documents = [document(one) for one in found]
         print_json({"now": iso(now), "total": total, "offset": offset, "recurring": documents})
     elif found:
-        _print_list(found, now)
+        print_list(found, now)
         if total > offset + len(found):
             click.echo(f"{total - offset - len(found):,} more: --offset {offset + len(found)}", err=True)
     else:
@@ -90,7 +91,7 @@ def show(place: Place, recurring_id: str, as_json: bool) -> int:
 
         print_json(document(found))
     else:
-        _print_one(found, now)
+        print_one(found, now)
     return OK
 
 
@@ -142,20 +143,52 @@ def put(
     args, kwargs = job_arguments(texts)
     call = definition.call(*args, **kwargs)
     given = {option: value for option, value in options.items() if value is not None}
-    when = schedule if " " in schedule.strip() or schedule.startswith("@") else duration(schedule)
+    when = _schedule(schedule)
 
     async def act(client: Client) -> RecurringJob:
         return await client.recurring.put(recurring_id, when, call, **given)
 
-    made = with_client(place, act, registry)
-    from asyncjobs.cli.display import exact
-
-    if made.paused:
-        told = "it is paused"
-    else:
-        told = "it never occurs" if made.next_at is None else f"next at {exact(made.next_at)}"
-    click.echo(f"{recurring_id}: {definition.name} {made.schedule}; {told}")
+    click.echo(_told(with_client(place, act, registry)))
     return OK
+
+
+@recurring.command(short_help="Give one another schedule, and leave all else.")
+@click.argument("recurring_id", metavar="ID")
+@click.argument("schedule", metavar="SCHEDULE")
+@click.option("--timezone", metavar="ZONE", help="Of a cron expression; the one that it has if not given.")
+@connection_options
+def reschedule(place: Place, recurring_id: str, schedule: str, timezone: str | None) -> int:
+    """Give one another schedule, and leave all else as it is; it is written as for `put`.
+
+    One that workers' code declares keeps it until `recurring reset`, or until the code says something new.
+
+    \b
+    Examples:
+      asyncjobs recurring reschedule nightly "30 4 * * *"
+    """
+
+    async def act(client: Client, recurring_id: str) -> str:
+        made = await client.recurring.reschedule(recurring_id, _schedule(schedule), timezone=timezone)
+        return _told(made)
+
+    return _each(place, (recurring_id,), act)
+
+
+@recurring.command(short_help="Have the schedules of workers' code count again.")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@connection_options
+def reset(place: Place, ids: tuple[str, ...]) -> int:
+    """Undo `recurring reschedule` of what workers' code declares.
+
+    \b
+    Examples:
+      asyncjobs recurring reset nightly
+    """
+
+    async def act(client: Client, recurring_id: str) -> str:
+        return _told(await client.recurring.reset(recurring_id))
+
+    return _each(place, ids, act)
 
 
 @recurring.command(short_help="Run some now; their next times stay.")
@@ -229,6 +262,22 @@ def remove(place: Place, ids: tuple[str, ...]) -> int:
     return _each(place, ids, act)
 
 
+def _schedule(text: str) -> str | timedelta:
+    return text if " " in text.strip() or text.startswith("@") else duration(text)
+
+
+def _told(made: RecurringJob) -> str:
+    from asyncjobs.cli.display import exact
+
+    if made.orphaned:
+        told = "no worker declares it any more"
+    elif made.paused:
+        told = "it is paused"
+    else:
+        told = "it never occurs" if made.next_at is None else f"next at {exact(made.next_at)}"
+    return f"{made.id}: {made.name} {made.schedule}; {told}"
+
+
 def _each(place: Place, ids: tuple[str, ...], act: Callable[[Client, str], Awaitable[str]]) -> int:
     """Do something to each and say how it went; one that can't be done doesn't stop the others."""
     from asyncjobs.errors import JobStateError, RecurringNotFound, SerializationError
@@ -244,111 +293,3 @@ def _each(place: Place, ids: tuple[str, ...], act: Callable[[Client, str], Await
         return code
 
     return with_client(place, one_by_one)
-
-
-def document(one: RecurringJob) -> dict[str, Any]:
-    """What `--json` prints of one."""
-    from asyncjobs.cli.documents import iso
-    from asyncjobs.schedules import Cron, Every
-
-    schedule = one.schedule
-    return {
-        "id": one.id,
-        "cron": schedule.expression if isinstance(schedule, Cron) else None,
-        "timezone": schedule.timezone if isinstance(schedule, Cron) else None,
-        "every": _seconds(schedule.interval) if isinstance(schedule, Every) else None,
-        "name": one.name,
-        "queue": one.queue,
-        "misfire": one.misfire,
-        "overlap": one.overlap,
-        "jitter": one.jitter.total_seconds(),
-        "start": iso(one.start),
-        "end": iso(one.end),
-        "next_at": iso(one.next_at),
-        "last_at": iso(one.last_at),
-        "last_run_at": iso(one.last_run_at),
-        "last_job": one.last_job,
-        "last_state": None if one.last_state is None else str(one.last_state),
-        "fired": one.fired,
-        "missed": one.missed,
-        "skipped": one.skipped,
-        "refused": one.refused,
-        "gave_up_at": iso(one.gave_up_at),
-        "declared": one.declared,
-        "orphaned": one.orphaned,
-        "paused": one.paused,
-        "waiting": one.waiting,
-        "unreadable": one.unreadable,
-    }
-
-
-def _seconds(interval: timedelta | float) -> float:
-    return interval.total_seconds() if isinstance(interval, timedelta) else interval
-
-
-def _condition(one: RecurringJob) -> str:
-    said = {
-        "unreadable": one.unreadable is not None,
-        "orphaned": one.orphaned,
-        "paused": one.paused,
-        "waiting": one.waiting,
-    }
-    return ", ".join(word for word, is_so in said.items() if is_so)
-
-
-def _print_list(found: list[RecurringJob], now: datetime) -> None:
-    from asyncjobs.cli.display import Column, relative, table
-
-    rows = [
-        (
-            one.id,
-            "?" if one.schedule is None else str(one.schedule),
-            one.name,
-            relative(one.next_at, now, brief=True),
-            relative(one.last_run_at, now, brief=True),
-            "" if one.last_state is None else str(one.last_state),
-            _condition(one),
-        )
-        for one in found
-    ]
-    columns = (
-        Column("ID", style="bold", folds=True),
-        Column("SCHEDULE", folds=True),
-        Column("JOB", rest=True),
-        Column("NEXT"),
-        Column("LAST"),
-        Column("STATE"),
-        Column("", style="yellow"),
-    )
-    table(columns, rows)
-
-
-def _print_one(one: RecurringJob, now: datetime) -> None:
-    from asyncjobs.cli.display import exact, relative, span
-    from asyncjobs.cli.plaintext import clean
-
-    def at(when: datetime | None) -> str:
-        return "-" if when is None else f"{exact(when)} ({relative(when, now, brief=True)})"
-
-    lines = {
-        "schedule": one.unreadable if one.schedule is None else str(one.schedule),
-        "job": f"{one.name} in queue {one.queue}",
-        "origin": "declared in the code of workers" if one.declared else "put by a client",
-        "now": _condition(one),
-        "next": at(one.next_at),
-        "last": at(one.last_at),
-        "last run": at(one.last_run_at) if one.last_job else "",
-        "last job": f"{one.last_job} ({one.last_state or 'removed'})" if one.last_job else "",
-        "misfire": one.misfire,
-        "overlap": one.overlap,
-        "jitter": span(one.jitter) if one.jitter else "",
-        "start": at(one.start) if one.start else "",
-        "end": at(one.end) if one.end else "",
-        "fired": f"{one.fired:,}",
-        "given up": f"{one.missed:,} missed, {one.skipped:,} skipped, {one.refused:,} refused"
-        + (f"; last {at(one.gave_up_at)}" if one.gave_up_at else ""),
-    }
-    click.echo(click.style(clean(one.id), bold=True))
-    for label, value in lines.items():
-        if value:
-            click.echo(f"  {label:<9} {clean(value)}")

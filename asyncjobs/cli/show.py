@@ -54,6 +54,7 @@ def show(place: Place, job_id: str, app: str | None, as_json: bool) -> None:
 
     async def read(client: Client) -> _Everything:
         from asyncjobs.errors import JobNotFound, ResultNotKept, SerializationError
+        from asyncjobs.serialization import MASKED
 
         job = await client.get(job_id)
         if job is None:
@@ -68,6 +69,8 @@ def show(place: Place, job_id: str, app: str | None, as_json: bool) -> None:
             try:
                 all_of_it.result = await client.outcome(job.record, None)
                 all_of_it.result_kept = True
+                if client.hides_result(job.record):
+                    all_of_it.result = MASKED
             except ResultNotKept:
                 pass
             except SerializationError as error:
@@ -188,7 +191,7 @@ def _arguments(job: Job[Any]) -> list[tuple[str, str]]:
     from asyncjobs.errors import SerializationError
 
     try:
-        args, kwargs = job.arguments()
+        args, kwargs = job.arguments(masked=True)
     except SerializationError:
         values = [UNREADABLE]
     else:

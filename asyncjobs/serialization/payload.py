@@ -22,18 +22,21 @@ def pack_call(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     names: Sequence[str] | Callable[[], Sequence[str]] = (),
+    secret: Sequence[int | str] = (),
 ) -> bytes:
     """A call's arguments as bytes; none at all cost nothing (`b""`).
 
     `names` are the parameters that `args` are for, in order, or a function that gives them: they are only
-    needed for an error's message.
+    needed for an error's message. `secret`: see `SecretsOf.marks`.
 
     Raises:
         SerializationError: one can't be packed; the message names it, where in it, and what to do.
     """
-    if not args and not kwargs:
+    if not args and not kwargs and not secret:
         return b""
     try:
+        if secret:
+            return serializer.pack([list(args), kwargs, list(secret)])
         return serializer.pack([list(args), kwargs] if kwargs else [list(args)])
     except Exception as exc:
         try:
@@ -64,7 +67,8 @@ def unpack_call(
     if call.__class__ is list and call and call[0].__class__ is list:
         if len(call) == 1:
             return call[0], {}
-        if len(call) == 2 and call[1].__class__ is dict:
+        marked = len(call) == 3 and call[2].__class__ is list
+        if (len(call) == 2 or marked) and call[1].__class__ is dict:
             return call[0], call[1]
     raise SerializationError("the bytes aren't the arguments of a call: were they written by something else?")
 

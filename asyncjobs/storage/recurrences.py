@@ -150,7 +150,7 @@ class Triggered(Enum):
 
 
 class Changed(Enum):
-    """What became of pausing, resuming or removing."""
+    """What became of rescheduling, pausing, resuming or removing."""
 
     DONE = 0
     """It is so (perhaps it was before)."""
@@ -159,7 +159,7 @@ class Changed(Enum):
     DECLARED = 2
     """It is declared in the code of a living worker, and can't be removed."""
     OUTDATED = 3
-    """Its definition isn't the one that the next time was worked out from."""
+    """Its definition isn't the one that what was given was worked out from."""
 
 
 @dataclass(slots=True)
@@ -174,6 +174,8 @@ class RecurringRecord:
     declared: bool = False
     orphaned: bool = False
     """It is declared, but by no worker for `ORPHAN_MS`: it isn't fired."""
+    original: bytes | None = None
+    """The definition that the code of workers says; None unless it was rescheduled by hand."""
     paused: bool = False
     waiting: bool = False
     """It is due, and waits for its last job to end."""
@@ -227,9 +229,10 @@ class RecurringStorage(Protocol):
     ) -> tuple[int, list[Renewed]]:
         """Say which recurring jobs (id, revision) a worker declares: the time, and what each meets.
 
-        One whose revision is the stored one is renewed. Another revision's is replaced (`WANTED`) if the
-        worker is `starting`, or if nobody has renewed the stored one for `ORPHAN_MS`; else it is left as it
-        is, but isn't orphaned while somebody declares its id.
+        One whose revision is the stored one, or the code's of one that was rescheduled by hand, is renewed.
+        Another revision's is replaced (`WANTED`) if the worker is `starting`, or if nobody has renewed the
+        stored one for `ORPHAN_MS`; else it is left as it is, but isn't orphaned while somebody declares its
+        id.
         """
         ...
 
@@ -254,6 +257,16 @@ class RecurringStorage(Protocol):
         """Make a job of it by hand, now; the next time stays.
 
         A job whose id exists is left as it is. Raises `StorageFull`: then nothing was written.
+        """
+        ...
+
+    async def reschedule_recurring(self, new: NewRecurring, known: str, next_ms: int | None) -> Changed:
+        """Give it another definition by hand, made from that of the revision `known`; else it is `OUTDATED`.
+
+        Its next time becomes `next_ms` if its timing is another, unless it is paused or orphaned. Of one that
+        is declared, what the code says is kept as `original`: workers who declare just that renew it and
+        leave it so, and `put_recurring` ends it, as does rescheduling it to the `original`.
+        Raises `StorageFull`: then nothing was written.
         """
         ...
 

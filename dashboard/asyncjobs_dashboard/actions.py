@@ -56,6 +56,15 @@ DELETE = Action(
     _ALL - {State.PROCESSING},
     danger=True,
 )
+PURGE = Action(
+    "purge",
+    "Purge",
+    "What is enqueued in the queue is deleted. This can't be undone.",
+    "deleted",
+    frozenset({State.ENQUEUED}),
+    danger=True,
+)
+"""Of a queue as a whole, not of chosen jobs."""
 ACTIONS = {action.name: action for action in (REQUEUE, RUN, MOVE, CANCEL, DELETE)}
 
 

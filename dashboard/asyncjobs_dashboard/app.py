@@ -15,6 +15,7 @@ from asyncjobs_dashboard.bulk import BulkJobs
 from asyncjobs_dashboard.csrf import Tokens
 from asyncjobs_dashboard.failures import failures
 from asyncjobs_dashboard.live import Live
+from asyncjobs_dashboard.process_locks import ProcessLocks
 from asyncjobs_dashboard.rendering import set_up_templates
 from asyncjobs_dashboard.routes import ROUTES
 from asyncjobs_dashboard.security import add_headers, gate, give_cookie
@@ -73,6 +74,7 @@ def create_app(
         tokens=Tokens(key.encode() if isinstance(key, str) else key),
         live=Live(client, open_client, poll),
         bulk=BulkJobs(client),
+        process_locks=ProcessLocks(client, poll),
         routes={route.name: route for route in ROUTES},
     )
     app = web.Application(middlewares=[give_cookie, failures, gate], client_max_size=256 * 1024)

@@ -7,14 +7,16 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from asyncjobs import Client, State
+from asyncjobs.control import SWEEP
 from asyncjobs.errors import AsyncjobsError, JobNotFound, JobStateError
-from asyncjobs_dashboard.actions import Action, carry_out
+from asyncjobs_dashboard.actions import PURGE, Action, carry_out
 from asyncjobs_dashboard.listing import Filter, entered_ms, walk
+from asyncjobs_dashboard.members import walk_members
 
 logger = logging.getLogger("asyncjobs.dashboard")
 
@@ -51,6 +53,10 @@ class BulkJob:
     """Where to, of a move."""
     ids: list[str] | None = None
     """The chosen jobs; None: all that match when it began."""
+    batch: str = ""
+    """The batch in which, or in what is nested in it, those of the state are; "": in the state's list."""
+    work: Callable[[Client, BulkJob], Awaitable[None]] | None = None
+    """Does all of it; None: each job is found, and the action carried out on it."""
     id: str = field(default_factory=lambda: secrets.token_hex(6))
     stage: Stage = Stage.LOOKING
     found: int = 0
@@ -67,6 +73,14 @@ class BulkJob:
     task: asyncio.Task[None] | None = None
 
     @property
+    def title(self) -> str:
+        """What it does, in a few words."""
+        if self.action is PURGE:
+            return f"Purge queue {self.wanted.queue}"
+        where = " of a batch" if self.batch else f" to {self.queue}" if self.queue else ""
+        return f"{self.action.title} {self.state} jobs{where}"
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing more happens."""
         return self.stage in (Stage.DONE, Stage.STOPPED, Stage.BROKEN)
@@ -81,7 +95,26 @@ class BulkJob:
         """How much of it is done; None while it isn't known how much there is."""
         if self.stage is Stage.LOOKING:
             return None
+        if self.stage is Stage.DONE:
+            return 1.0
         return (self.done + self.refused) / self.found if self.found else 1.0
+
+
+def purging(queue: str) -> BulkJob:
+    """What deletes everything that is enqueued in a queue now."""
+    return BulkJob(PURGE, State.ENQUEUED, Filter(queue=queue), work=_purge)
+
+
+async def _purge(client: Client, job: BulkJob) -> None:
+    """As `Client.purge` does it, but telling how far it is: not for ever, if others add as fast."""
+    storage, queue = client.storage, job.wanted.queue
+    job.found = (await storage.jobs(State.ENQUEUED, queue=queue, limit=0)).total
+    job.stage = Stage.WORKING
+    for shard in range(storage.shards):
+        more = True
+        while more and job.done < job.found:
+            deleted, more = await storage.purge(shard, queue, min(SWEEP, job.found - job.done))
+            job.done += deleted
 
 
 class BulkJobs:
@@ -123,10 +156,13 @@ class BulkJobs:
 
     async def _run(self, job: BulkJob) -> None:
         try:
-            ids = job.ids if job.ids is not None else await self._find(job)
-            job.found = len(ids)
-            job.stage = Stage.WORKING
-            await self._change(job, ids)
+            if job.work is not None:
+                await job.work(self._client, job)
+            else:
+                ids = job.ids if job.ids is not None else await self._find(job)
+                job.found = len(ids)
+                job.stage = Stage.WORKING
+                await self._change(job, ids)
             job.stage = Stage.DONE
         except asyncio.CancelledError:
             job.stage = Stage.STOPPED
@@ -144,20 +180,24 @@ class BulkJobs:
 
     async def _find(self, job: BulkJob) -> list[str]:
         """All that match now: what comes later, perhaps because of this very job, isn't meant."""
-        began_ms = int((await self._client.stats()).now.timestamp() * 1000)
         ids: dict[str, None] = {}
-        async with contextlib.aclosing(walk(self._client, job.state, job.wanted)) as parts:
+        source = walk_members(self._client, job.batch, job.state) if job.batch else self._listed(job)
+        async with contextlib.aclosing(source) as parts:
             async for part in parts:
-                ids.update(
-                    (record.id, None)
-                    for record in part
-                    if not job.state.is_final or entered_ms(record) <= began_ms
-                )
+                ids.update(dict.fromkeys(part))
                 job.found = len(ids)
                 if len(ids) >= MOST_JOBS:
                     job.truncated = True
                     break
         return list(ids)
+
+    async def _listed(self, job: BulkJob) -> AsyncGenerator[list[str], None]:
+        began_ms = int((await self._client.stats()).now.timestamp() * 1000)
+        async with contextlib.aclosing(walk(self._client, job.state, job.wanted)) as parts:
+            async for part in parts:
+                yield [
+                    record.id for record in part if not job.state.is_final or entered_ms(record) <= began_ms
+                ]
 
     async def _change(self, job: BulkJob, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), AT_ONCE):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from asyncjobs.monitoring import Throughput
+from asyncjobs.storage.base import BatchRecord
 
 WIDTH, HEIGHT = 720, 150
 _GAP = 0.24
@@ -89,3 +90,47 @@ def nice(most: float) -> int:
 
 def _count(bucket: Throughput, what: str) -> int:
     return bucket.totals.get(what, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a stacked bar that is 100 wide."""
+
+    kind: str
+    count: int
+    x: float
+    width: float
+
+
+LEAST = 1.5
+"""How wide a piece is at least: what is there is seen."""
+
+
+def stacked(parts: Sequence[tuple[str, int]]) -> tuple[Piece, ...]:
+    """The pieces of a bar, each as wide as its share; none of what there is none of."""
+    there = [(kind, count) for kind, count in parts if count > 0]
+    whole = sum(count for _, count in there)
+    widths = [max(LEAST, 100 * count / whole) for _, count in there]
+    if widths:
+        # What the small ones are given, the widest gives.
+        widest = max(range(len(widths)), key=widths.__getitem__)
+        widths[widest] -= sum(widths) - 100
+    pieces: list[Piece] = []
+    x = 0.0
+    for (kind, count), width in zip(there, widths, strict=True):
+        pieces.append(Piece(kind, count, round(x, 2), round(width, 2)))
+        x += width
+    return tuple(pieces)
+
+
+def batch_bar(batch: BatchRecord) -> tuple[Piece, ...]:
+    """How far a batch is; what is nested in it counts as one member each, as in `Batch.progress`."""
+    nested = batch.nested - batch.nested_succeeded - batch.nested_failed
+    return stacked(
+        (
+            ("succeeded", batch.succeeded + batch.nested_succeeded),
+            ("failed", batch.failed + batch.nested_failed),
+            ("cancelled", batch.cancelled),
+            ("pending", batch.pending + nested),
+        )
+    )

@@ -83,6 +83,8 @@ class Live:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._left_at = 0.0
+        self._began = 0.0
+        self._outdated_at = 0.0
 
     @property
     def is_idle(self) -> bool:
@@ -91,15 +93,15 @@ class Live:
 
     async def snapshot(self) -> Snapshot:
         """The numbers, at most `poll` seconds old. Raises `StorageError`."""
-        known = self._snapshot
-        if known is not None and known.age <= self.poll:
+        if (known := self._fresh()) is not None:
             return known
         async with self._reading:
             # Somebody else may have read them in the meantime.
-            known = self._snapshot
-            if known is not None and known.age <= self.poll:
-                return known
-            return await self._read()
+            return self._fresh() or await self._read()
+
+    def outdate(self) -> None:
+        """What was read so far says nothing of a change just made here: read again for the next page."""
+        self._outdated_at = time.monotonic()
 
     async def updates(self) -> AsyncGenerator[Snapshot | str, None]:
         """Each new snapshot, or what is wrong, as long as the caller goes on; the present one first."""
@@ -130,6 +132,12 @@ class Live:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    def _fresh(self) -> Snapshot | None:
+        known = self._snapshot
+        if known is None or known.age > self.poll or self._began < self._outdated_at:
+            return None
+        return known
+
     def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
@@ -153,7 +161,7 @@ class Live:
         await self._open()
         self.readings += 1
         client = self._client
-        now = time.monotonic()
+        now = self._began = time.monotonic()
         stats, workers = await asyncio.gather(client.stats(), client.workers())
         if self._slow is None or now - self._slow[0] >= HISTORY_SECONDS:
             hours, days, server = await asyncio.gather(

@@ -51,5 +51,22 @@ NAVIGATION: tuple[Group, ...] = (
             for state in STATES
         ),
     ),
-    Group("Tools", (Entry("bulk", "Bulk jobs", "bulk_jobs"),)),
+    Group(
+        "Workflows",
+        (
+            Entry("batches", "Batches", "batches"),
+            Entry("recurring", "Recurring", "recurring"),
+            Entry("bulk", "Bulk jobs", "bulk_jobs"),
+        ),
+    ),
+    Group(
+        "Machinery",
+        (
+            Entry("queues", "Queues", "queues"),
+            Entry("workers", "Workers", "workers"),
+            Entry("processes", "Processes", "processes"),
+            Entry("limits", "Limits", "limits"),
+            Entry("locks", "Locks", "locks"),
+        ),
+    ),
 )

@@ -10,7 +10,7 @@ import msgpack
 
 from asyncjobs import Client
 from asyncjobs.errors import AsyncjobsError, SerializationError, UnknownJob
-from asyncjobs.serialization import MsgpackSerializer, take_outputs
+from asyncjobs.serialization import MASKED, RESULT, MsgpackSerializer, mask, take_outputs
 from asyncjobs.storage.base import JobRecord
 
 LONGEST = 20_000
@@ -80,17 +80,31 @@ def in_one_line(client: Client, record: JobRecord) -> str:
     return ", ".join(texts) or hint
 
 
-def result(client: Client, packed: bytes, name: str) -> Argument:
+def result(client: Client, record: JobRecord) -> Argument:
     """What a job returned."""
+    packed = record.result
     if len(packed) > LARGEST:
         return Argument("result", f"({len(packed):,} bytes: too much to be shown here)")
     if not packed:
         return _argument("result", None)
+    if _hides_result(client, record):
+        return _argument("result", MASKED)
     try:
-        value = _serializer(client, name).unpack(packed)
+        value = _serializer(client, record.name).unpack(packed)
     except SerializationError:
         value = _Tolerant().read(packed)
     return _argument("result", value, len(packed) <= PRETTY)
+
+
+def _hides_result(client: Client, record: JobRecord) -> bool:
+    """Also where the types of the arguments aren't known."""
+    try:
+        return client.hides_result(record)
+    except (AsyncjobsError, ValueError, TypeError):
+        take_outputs()
+    call = _Tolerant().read(record.payload)
+    # What can't be told to be public isn't shown.
+    return not isinstance(call, list) or RESULT in cast(list[Any], cast(list[object], call)[2:3] or [[]])[0]
 
 
 def _unpack(
@@ -99,7 +113,7 @@ def _unpack(
     if len(record.payload) > largest:
         return [], {}, f"({len(record.payload):,} bytes: too much to be shown here)"
     try:
-        return *client.unpack_arguments(record), ""
+        return *client.unpack_arguments(record, masked=True), ""
     except (AsyncjobsError, ValueError, TypeError):
         # What was read so far may have noted outputs, which belong to nobody now.
         take_outputs()
@@ -111,8 +125,9 @@ def _unpack(
     if isinstance(call, list) and call:
         parts = cast(list[object], call)
         kwargs: object = parts[1] if len(parts) > 1 else {}
+        marks = cast(list[object], parts[2]) if len(parts) > 2 and isinstance(parts[2], list) else []
         if isinstance(parts[0], list) and isinstance(kwargs, dict):
-            return cast(list[object], parts[0]), cast(dict[str, object], kwargs), hint
+            return *mask(cast(list[object], parts[0]), cast(dict[str, object], kwargs), marks), hint
     return [], {}, f"(they can't be read: {record.payload[:40].hex(' ')}…, {len(record.payload):,} bytes)"
 
 

@@ -17,6 +17,7 @@ from asyncjobs_dashboard.routing import Route
 if TYPE_CHECKING:
     from asyncjobs_dashboard.bulk import BulkJobs
     from asyncjobs_dashboard.live import Live
+    from asyncjobs_dashboard.process_locks import ProcessLocks
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Setup:
     tokens: Tokens
     live: Live
     bulk: BulkJobs
+    process_locks: ProcessLocks
     routes: Mapping[str, Route]
     root: str = "/"
     """The path of its first page: where it is mounted."""

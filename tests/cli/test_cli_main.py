@@ -31,7 +31,7 @@ def test_help_lists_the_commands_and_exit_codes(asyncjobs: Asyncjobs) -> None:
 
 
 GROUPS = {
-    "recurring": ("list", "show", "put", "trigger", "pause", "resume", "remove"),
+    "recurring": ("list", "show", "put", "reschedule", "reset", "trigger", "pause", "resume", "remove"),
     "limits": ("list", "numbers", "set", "reset"),
 }
 SINGLE = [command for command in COMMANDS if command not in GROUPS]

@@ -12,7 +12,7 @@ from tests.waiting import eventually_sync
 KEYS = [
     *("id", "cron", "timezone", "every", "name", "queue", "misfire", "overlap", "jitter", "start", "end"),
     *("next_at", "last_at", "last_run_at", "last_job", "last_state", "fired", "missed", "skipped", "refused"),
-    *("gave_up_at", "declared", "orphaned", "paused", "waiting", "unreadable"),
+    *("gave_up_at", "declared", "orphaned", "rescheduled", "paused", "waiting", "unreadable"),
 ]
 
 
@@ -90,3 +90,17 @@ def test_a_worker_fires_them(asyncjobs: Asyncjobs, worker: Running) -> None:
 )
 def test_what_can_not_be_is_refused(asyncjobs: Asyncjobs, words: tuple[object, ...], told: str) -> None:
     assert told in asyncjobs("recurring", "put", APP, *words, code=2).err
+
+
+def test_one_is_rescheduled(asyncjobs: Asyncjobs) -> None:
+    asyncjobs("recurring", "put", APP, "nightly", "0 3 * * *", "add", 1, 2, "--timezone", "Europe/Berlin")
+
+    told = asyncjobs("recurring", "reschedule", "nightly", "30 4 * * *")
+    assert told.out.startswith("nightly: cli_shop.add 30 4 * * * (Europe/Berlin); next at ")
+    assert "rescheduled by hand" not in asyncjobs("recurring", "show", "nightly").out
+    told = asyncjobs("recurring", "reschedule", "nightly", "90s")
+    assert told.out.startswith("nightly: cli_shop.add every")
+    told = asyncjobs("recurring", "reschedule", "other", "1h", code=1)
+    assert "there is no recurring job other" in told.err
+    assert "61 4" in asyncjobs("recurring", "reschedule", "nightly", "61 4 * * *", code=2).err
+    assert asyncjobs("recurring", "reset", "nightly").out.startswith("nightly: cli_shop.add every")

@@ -67,6 +67,21 @@ class RecurringMachine(SideBySide):
             # It is told to be kept then, and nothing else may differ.
             self.outcome(self.redis, lambda storage: storage.put_recurring(new, next_ms))
 
+    @rule(
+        name=names,
+        revision=revisions,
+        known=revisions,
+        timing=st.sampled_from(["a", "b"]),
+        declared=st.booleans(),
+        never=st.sampled_from([False, False, True]),
+    )
+    def reschedule(
+        self, name: str, revision: str, known: str, timing: str, declared: bool, never: bool
+    ) -> None:
+        new = NewRecurring(name, revision.encode(), revision, timing, declared)
+        next_ms = None if never else self.after_now()
+        self.both(lambda storage: storage.reschedule_recurring(new, known, next_ms))
+
     @rule(picked=st.sets(names), revision=revisions, starting=st.booleans(), again=again)
     def renew(self, picked: set[str], revision: str, starting: bool, again: bool) -> None:
         for shard in range(self.shard_count):

@@ -34,6 +34,21 @@ EXPECTED = {
     "bulk_jobs": READ,
     "bulk_job": READ,
     "bulk_stop": CONTROL,
+    "batches": READ,
+    "batch": READ,
+    "batch_cancel": CONTROL,
+    "batch_requeue": CONTROL,
+    "limits": READ,
+    "limit_set": CONTROL,
+    "limit_reset": CONTROL,
+    "locks": READ,
+    "lock_release": CONTROL,
+    "queues": READ,
+    "queue_act": CONTROL,
+    "workers": READ,
+    "worker": READ,
+    "worker_act": CONTROL,
+    "processes": READ,
     "search": READ,
     "metrics": READ,
     "api_overview": READ,
@@ -53,6 +68,7 @@ EXPECTED = {
     "api_batch": READ,
     "api_batch_jobs": READ,
     "api_batch_cancel": CONTROL,
+    "api_batch_requeue": CONTROL,
     "api_recurring_jobs": READ,
     "api_recurring": READ,
     "api_recurring_act": CONTROL,
@@ -67,7 +83,9 @@ EXPECTED = {
 }
 """Every route, and the access that it needs: written down a second time, so that a slip shows."""
 
-MISSING = {"bulk_job", "api_worker", "api_batch", "api_batch_jobs", "api_recurring", "api_bulk_job"}
+MISSING = {"bulk_job", "batch", "worker"} | {
+    f"api_{name}" for name in ("worker", "batch", "batch_jobs", "recurring", "bulk_job")
+}
 """What it asks for isn't there, which readers are told."""
 ASKS = {"api_search": "?q=x"}
 

@@ -43,7 +43,7 @@ async def ended(browser: Browser, location: str) -> str:
 async def test_chosen_ones(client: Client, work: Any, serve: Serve) -> None:
     jobs = await scheduled(client, work, 3)
     browser = await serve(client)
-    form = {"action": "run", "which": "chosen", "id": [jobs[0].id, jobs[2].id]}
+    form = {"action": "run", "which": "chosen", "job": [jobs[0].id, jobs[2].id]}
     text = await ended(browser, await start(browser, "scheduled", form))
     assert "<span>enqueued</span><b>2</b>" in text
     assert [(await job.refresh()).state for job in jobs] == ["enqueued", "scheduled", "enqueued"]
@@ -80,7 +80,7 @@ async def test_moving(client: Client, work: Any, serve: Serve) -> None:
 async def test_those_that_are_refused_are_told(client: Client, work: Any, serve: Serve) -> None:
     (job,) = await scheduled(client, work, 1)
     browser = await serve(client)
-    form = {"action": "run", "which": "chosen", "id": [job.id, "0" * 20]}
+    form = {"action": "run", "which": "chosen", "job": [job.id, "0" * 20]}
     text = await ended(browser, await start(browser, "scheduled", form))
     assert "there is no job 00000000000000000000" in text
 

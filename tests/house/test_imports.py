@@ -57,7 +57,9 @@ LAYERS = (
 
 DASHBOARD_LAYERS = (
     ("assets", "auth", "csrf", "formatting", "navigation", "payloads", "tracebacks", "charts"),
-    ("routing", "actions", "graph", "timeline", "listing", "live"),
+    ("routing", "actions", "graph", "timeline", "listing", "live", "process_locks"),
+    ("members",),
+    ("nesting",),
     ("alerts", "bulk", "setup"),
     ("security", "streams"),
     ("rendering",),

@@ -25,7 +25,8 @@ _SUBJECTS = (
     *("batching", "by_hand", "cancelling_batches", "continuing", "creating", "exchanging", "expiring"),
     *("finishing", "following_up", "handing_over", "leases", "limiting", "locking", "moving", "ordering"),
     *("queues", "rate_limiting", "reading", "reaping", "recurring", "recurring_control"),
-    *("recurring_limited", "retention", "scene", "throttling", "unique_jobs", "waiting"),
+    *("recurring_limited", "recurring_rescheduled", "retention", "scene", "throttling", "unique_jobs"),
+    "waiting",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
 
@@ -51,6 +52,7 @@ from asyncjobs.storage.conformance.reaping import ReapingTests  # noqa: E402
 from asyncjobs.storage.conformance.recurring import RecurringTests  # noqa: E402
 from asyncjobs.storage.conformance.recurring_control import RecurringControlTests  # noqa: E402
 from asyncjobs.storage.conformance.recurring_limited import RecurringLimitedTests  # noqa: E402
+from asyncjobs.storage.conformance.recurring_rescheduled import RecurringRescheduledTests  # noqa: E402
 from asyncjobs.storage.conformance.retention import RetentionTests  # noqa: E402
 from asyncjobs.storage.conformance.scene import Fixtures, MovableClock, StorageFactory  # noqa: E402
 from asyncjobs.storage.conformance.throttling import ThrottlingTests  # noqa: E402
@@ -77,6 +79,7 @@ class StorageConformance(
     LockTests,
     RecurringTests,
     RecurringControlTests,
+    RecurringRescheduledTests,
     ContinuingTests,
     HandingOverTests,
     BatchingTests,

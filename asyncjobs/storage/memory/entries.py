@@ -220,6 +220,8 @@ class RecurringJob(RecurringRecord):
     """When a worker last declared its id."""
     held_ms: int = 0
     """When a worker last declared this revision of it."""
+    code: str = ""
+    """The revision that the code of workers says, if it was rescheduled by hand."""
     open: list[str] = field(default_factory=list[str])
     """Its last jobs."""
 

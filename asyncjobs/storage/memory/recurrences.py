@@ -80,6 +80,17 @@ class MemoryRecurrences:
                 _made(shard, recurring, job.id)
             return Triggered.CREATED
 
+    async def reschedule_recurring(self, new: NewRecurring, known: str, next_ms: int | None) -> Changed:
+        """See `RecurringStorage.reschedule_recurring`."""
+        with (shard := self._for(new.id)).lock:
+            recurring = shard.recurring.jobs.get(new.id)
+            if recurring is None:
+                return Changed.MISSING
+            if recurring.revision != known:
+                return Changed.OUTDATED
+            _reschedule(shard, recurring, new, next_ms)
+            return Changed.DONE
+
     async def pause_recurring(self, recurring_id: str) -> Changed:
         """See `RecurringStorage.pause_recurring`."""
         with (shard := self._for(recurring_id)).lock:
@@ -146,6 +157,7 @@ def _put(shard: Shard, new: NewRecurring, next_ms: int | None) -> Put:
     kept = known is not None and not orphaned and known.timing == new.timing
     recurring.definition, recurring.revision, recurring.timing = new.definition, new.revision, new.timing
     recurring.declared = new.declared
+    recurring.code, recurring.original = "", None
     recurring.seen_ms = recurring.held_ms = now if new.declared else 0
     if kept:
         return Put.KEPT
@@ -153,6 +165,19 @@ def _put(shard: Shard, new: NewRecurring, next_ms: int | None) -> Put:
     recurring.orphaned = recurring.waiting = False
     _set_next(shard, recurring, None if recurring.paused else next_ms)
     return Put.MOVED
+
+
+def _reschedule(shard: Shard, recurring: RecurringJob, new: NewRecurring, next_ms: int | None) -> None:
+    if recurring.declared and recurring.original is None and recurring.revision != new.revision:
+        recurring.code, recurring.original = recurring.revision, recurring.definition
+    moves = recurring.timing != new.timing
+    recurring.definition, recurring.revision, recurring.timing = new.definition, new.revision, new.timing
+    if recurring.code == new.revision:
+        recurring.code, recurring.original = "", None
+    if moves:
+        recurring.waiting = False
+        stands = recurring.paused or _is_orphaned(shard, recurring)
+        _set_next(shard, recurring, None if stands else next_ms)
 
 
 def _renew(shard: Shard, recurring_id: str, revision: str, *, starting: bool) -> Renewed:
@@ -164,7 +189,7 @@ def _renew(shard: Shard, recurring_id: str, revision: str, *, starting: bool) ->
     if _is_orphaned(shard, recurring):
         return Renewed.WANTED
     now = shard.now()
-    if recurring.revision == revision:
+    if revision in (recurring.revision, recurring.code):
         recurring.seen_ms = recurring.held_ms = now
         return Renewed.RENEWED
     if starting or (now - recurring.held_ms > base.ORPHAN_MS and now >= shard.recurring.hold_ms):

@@ -169,6 +169,8 @@ RECURRING_FIELDS = {
     "declared": "d",  # present: it is declared in code, and then:
     "seen": "s",  # when a worker last declared its id, ms
     "held": "h",  # when a worker last declared this revision of it, ms
+    "code": "y",  # present: it was rescheduled by hand; the revision that the code of workers says, and
+    "original": "z",  # the definition that it says
     "orphaned": "o",  # when it was found orphaned, ms
     "paused": "p",
     "waiting": "w",  # it is due, and waits for a job of it to end

@@ -108,6 +108,12 @@ class RedisRecurrences:
         _add_job(args, job)
         return Triggered(await shard.run(scripts.RECURRING_TRIGGER, shard.now(), recurring_id, *args))
 
+    async def reschedule_recurring(self, new: NewRecurring, known: str, next_ms: int | None) -> Changed:
+        """See `RecurringStorage.reschedule_recurring`."""
+        shard = self._for(new.id)
+        told = (new.id, known, new.definition, new.revision, new.timing, _told(next_ms))
+        return Changed(await shard.run(scripts.RECURRING_RESCHEDULE, shard.now(), *told))
+
     async def pause_recurring(self, recurring_id: str) -> Changed:
         """See `RecurringStorage.pause_recurring`."""
         shard = self._for(recurring_id)
@@ -176,6 +182,7 @@ def _record(reply: list[Any]) -> RecurringRecord:
         revision=facts.get(_R["revision"], b"").decode(),
         next_ms=int(facts[_R["next"]]) if facts.get(_R["next"]) and not orphaned else None,
         declared=_R["declared"] in facts,
+        original=facts.get(_R["original"]),
         orphaned=bool(orphaned),
         paused=_R["paused"] in facts,
         waiting=_R["waiting"] in facts,

@@ -175,6 +175,9 @@ RECURRING_FIRE = Script(
 RECURRING_TRIGGER = Script("recurring_trigger", "now", "id", "rest")
 RECURRING_PAUSE = Script("recurring_pause", "now", "id")
 RECURRING_RESUME = Script("recurring_resume", "now", "id", "revision", "next")
+RECURRING_RESCHEDULE = Script(
+    "recurring_reschedule", *("now", "id", "known", "definition", "revision", "timing", "next")
+)
 RECURRING_REMOVE = Script("recurring_remove", "now", "id")
 RECURRING_GET = Script("recurring_get", "now", "id")
 RECURRING_LIST = Script("recurring_list", "now", "offset", "limit")

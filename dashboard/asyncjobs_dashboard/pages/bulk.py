@@ -24,7 +24,8 @@ async def start(request: web.Request) -> web.Response:
         raise OptionError(f"{action.name} isn't for jobs that are {state}")
     ids: list[str] | None = None
     if given.get("which") != "all":
-        ids = [value for value in form.getall("id", []) if isinstance(value, str)][:MOST]
+        # Not `id`: a field of that name hides the form's own id, and keeps it from being refreshed in place.
+        ids = [value for value in form.getall("job", []) if isinstance(value, str)][:MOST]
         if not ids:
             raise OptionError("no job was chosen: choose some in the list, or all that match")
     wanted = Filter.of(

@@ -44,7 +44,7 @@ async def job(request: web.Request) -> web.Response:
         section=record.state.value,
         job=record,
         arguments=arguments(client, record),
-        result=result(client, record.result, record.name) if record.state is State.SUCCEEDED else None,
+        result=result(client, record) if record.state is State.SUCCEEDED else None,
         steps=timeline(record, history, int(now.timestamp() * 1000)),
         logs=logs[-MOST_LINES:],
         older_lines=max(0, len(logs) - MOST_LINES),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +72,8 @@ def contents(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
         "running": sum(worker.running for worker in workers),
         "slots": sum(worker.concurrency for worker in workers),
         "timings": [
-            _timing("waiting", merged(worker.waits for worker in workers)),
-            _timing("running", merged(worker.runs for worker in workers)),
+            timing("waiting", merged(worker.waits for worker in workers)),
+            timing("running", merged(worker.runs for worker in workers)),
         ],
         "shares": SHARES,
         "empty": not any(snapshot.stats.counts.values()) and not snapshot.stats.totals.get("succeeded"),
@@ -83,5 +84,6 @@ def _rounded(rate: float | None) -> float | None:
     return None if rate is None else round(rate, 2)
 
 
-def _timing(name: str, histogram: dict[int, int]) -> Timing:
+def timing(name: str, histogram: Mapping[int, int]) -> Timing:
+    """What the table of percentiles says of a histogram."""
     return Timing(name, sum(histogram.values()), tuple(percentile(histogram, share) for share in SHARES))

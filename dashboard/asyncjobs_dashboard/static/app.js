@@ -18,6 +18,13 @@ themeButton.addEventListener("click", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => graph?.restyle());
 
+// On a phone the navigation is one line: show where we are in it.
+const present = document.querySelector("nav [aria-current]");
+if (present) {
+  const line = present.closest("nav");
+  line.scrollLeft = present.offsetLeft - (line.clientWidth - present.offsetWidth) / 2;
+}
+
 // -- live numbers --
 
 const pulse = document.getElementById("pulse");
@@ -213,9 +220,9 @@ const graph = box && window.uPlot ? new Graph(box) : null;
 document.addEventListener("change", (event) => {
   const all = event.target.closest("[data-select-all]");
   const form = event.target.closest("form");
-  if (all && form) for (const each of form.querySelectorAll('input[name="id"]')) each.checked = all.checked;
+  if (all && form) for (const each of form.querySelectorAll('input[name="job"]')) each.checked = all.checked;
   if (form?.matches("[data-selects]")) {
-    const chosen = form.querySelectorAll('input[name="id"]:checked').length;
+    const chosen = form.querySelectorAll('input[name="job"]:checked').length;
     form.dataset.chosen = String(chosen);
     for (const place of form.querySelectorAll("[data-chosen-count]")) place.textContent = chosen ? `(${chosen})` : "";
   }

@@ -35,7 +35,7 @@ async def fail(what: str) -> None:
     raise ValueError(f"no such thing: {what}")
 
 
-@registry.job(retry=Retry(max_retries=1, delay=3600))
+@registry.job(retry=Retry(max_retries=1, delay=5400))
 async def fail_slowly(what: str) -> None:
     raise LookupError(f"not yet: {what}")
 

@@ -21,6 +21,7 @@ if A.declared == '1' then
 else
   call('HDEL', facts, R.declared, R.seen, R.held)
 end
+call('HDEL', facts, R.code, R.original)
 if known and not orphan and row[2] == A.timing then
   return Put.KEPT
 end
