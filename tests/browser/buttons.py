@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
+from playwright.async_api import expect
 
 from asyncjobs import State
 from asyncjobs.storage.base import BatchState
@@ -64,6 +65,10 @@ def _worker(stage: Stage) -> str:
 
 def _batch(stage: Stage) -> str:
     return f"/batch/{stage.scene.batch}"
+
+
+def _nightly(stage: Stage) -> str:
+    return "/recurring/job?id=nightly"
 
 
 def job_in(state: State) -> Callable[[Stage], str]:
@@ -193,6 +198,34 @@ async def _change_limit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     await stage.client.limits.set("one", concurrency=7)
 
 
+async def _nightly_has_run_twice(stage: Stage) -> bool:
+    return await stage.client.count(State.SUCCEEDED) == 3
+
+
+async def _is_recurring(stage: Stage, name: str = "nightly", *, paused: bool = False, cron: str = "") -> bool:
+    job = await stage.client.recurring.get(name)
+    return job is not None and job.paused is paused and (not cron or str(job.schedule).startswith(cron))
+
+
+async def _nightly_is_gone(stage: Stage) -> bool:
+    return await stage.client.recurring.get("nightly") is None
+
+
+async def _pause_nightly(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stage.client.recurring.pause("nightly")
+
+
+async def _reschedule_declared(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stage.client.recurring.reschedule("declared", "0 5 * * *")
+
+
+async def _reschedule(tab: Tab) -> None:
+    await tab.page.get_by_label("Cron expression or interval").fill("45 6 * * mon-fri")
+    await tab.page.get_by_role("button", name="Show its runs").click()
+    await expect(tab.page.locator("#preview").get_by_text("06:45:00 JST").first).to_be_visible()
+    await tab.page.get_by_role("button", name="Save this schedule").click()
+
+
 async def _no_lock_is_held(stage: Stage) -> bool:
     return await stage.client.get_lock(PAYLOAD) is None
 
@@ -277,6 +310,49 @@ BUTTONS: tuple[Button, ...] = (
         "Requeue failed jobs of a batch",
         _batch_with_a_failed_job,
     ),
+    Button(
+        "recurring-run",
+        "recurring_act",
+        _at("/recurring"),
+        click("Run now nightly"),
+        _nightly_has_run_twice,
+        "It runs once now",
+    ),
+    Button(
+        "recurring-pause",
+        "recurring_act",
+        _nightly,
+        click("Pause"),
+        lambda stage: _is_recurring(stage, paused=True),
+        "It is paused",
+    ),
+    Button(
+        "recurring-resume",
+        "recurring_act",
+        _nightly,
+        click("Resume"),
+        _is_recurring,
+        "It goes on",
+        _pause_nightly,
+    ),
+    Button(
+        "recurring-reschedule",
+        "recurring_act",
+        _nightly,
+        _reschedule,
+        lambda stage: _is_recurring(stage, cron="45 6 * * mon-fri"),
+        "It has its new schedule",
+    ),
+    Button(
+        "recurring-reset",
+        "recurring_act",
+        _at("/recurring/job?id=declared"),
+        ask("Reset"),
+        lambda stage: _is_recurring(stage, "declared", cron="0 3 * * *"),
+        "schedule of the code again",
+        _reschedule_declared,
+    ),
+    Button("recurring-remove", "recurring_act", _nightly, ask("Remove"), _nightly_is_gone, "It was removed"),
     Button(
         "limit-set",
         "limit_set",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from asyncjobs import Client, Exponential, Registry, State, Worker
@@ -14,7 +15,7 @@ from asyncjobs_dashboard.actions import CANCEL
 from asyncjobs_dashboard.bulk import BulkJob
 from asyncjobs_dashboard.listing import Filter
 from asyncjobs_dashboard.setup import SETUP
-from tests.dashboard.scene import PAYLOAD, Scene, set_up
+from tests.dashboard.scene import NAME, PAYLOAD, Scene, set_up
 from tests.waiting import eventually
 
 QUEUES = ["evil", "default"]
@@ -54,6 +55,9 @@ async def staged(redis_url: str) -> AsyncIterator[Stage]:
     async def break_down() -> None:
         raise ValueError(PAYLOAD)
 
+    @registry.recurring("0 3 * * *", id="declared", timezone="Europe/Berlin")
+    async def back_up() -> None: ...
+
     async with (
         Client(redis_url, registry=registry) as client,
         Worker(registry, client, queues=QUEUES, grace=0.1),
@@ -63,6 +67,11 @@ async def staged(redis_url: str) -> AsyncIterator[Stage]:
         # By somebody who has died since.
         await client.storage.acquire_lock(PAYLOAD, "host-1-abc", 3_600_000)
         (worker,) = await client.workers()
+        succeed = registry.get(NAME)
+        await client.recurring.put("nightly", "30 2 * * *", succeed.call(PAYLOAD), timezone="Asia/Tokyo")
+        await client.recurring.trigger("nightly")
+        await client.recurring.put("<i>every</i>", timedelta(hours=6), succeed.call(PAYLOAD), jitter=60)
+        await eventually(lambda: client.recurring.get("declared"), because="a worker has declared it")
         jobs = {job: registry.get(name) for job, name in (("fail", "fails"), ("hold", "holds"))}
         yield Stage(client, registry, dashboard, scene, worker.id, jobs, await _bulk(dashboard, scene))
 

@@ -71,6 +71,7 @@ EXPECTED = {
     "api_batch": READ,
     "api_batch_jobs": READ,
     "api_batch_cancel": CONTROL,
+    "api_batch_requeue": CONTROL,
     "api_recurring_jobs": READ,
     "api_recurring": READ,
     "api_recurring_act": CONTROL,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asyncjobs import Client, Limit, Registry, State, Worker
+from asyncjobs import Client, Limit, Registry, Retry, State, Worker
 from asyncjobs_dashboard.api import queues as api_queues
 from asyncjobs_dashboard.navigation import STATES
 from tests.dashboard.conftest import Serve
@@ -75,7 +75,10 @@ async def test_everything_of_a_busy_namespace(client: Client, registry: Registry
         assert found["job"]["id"] == scene.ids[State.FAILED]
         assert (await program.get("api_search", query={"q": scene.batch}))["batch"]["id"] == scene.batch
         assert len((await program.get("api_search", query={"q": worker["host"]}))["workers"]) == 1
-        assert (await program.get("api_search", query={"q": " "}))["workers"] == []
+        assert [each["name"] for each in found["queues"]] == []
+        found = await program.get("api_search", query={"q": "UNSERV"})
+        assert [each["name"] for each in found["queues"]] == ["unserved"]
+        await program.get("api_search", 400, {"q": " "})
 
         assert (await program.post("api_worker_act", status=202, id=worker["id"], action="quiet"))[
             "told"
@@ -94,25 +97,32 @@ async def is_quiet(program: Program, worker_id: str) -> Any:
 async def test_queues(client: Client, work: Any, program: Program) -> None:
     await client.enqueue_many(work.call(number) for number in range(3))
     told = await program.post("api_queue_act", queue="mail", action="pause")
-    assert (told["queue"]["paused"], told["queue"]["length"], told["purged"]) == (True, 3, None)
+    assert (told["queue"]["paused"], told["queue"]["length"], told["bulk"]) == (True, 3, None)
     told = await program.post("api_queue_act", queue="mail", action="resume")
     assert told["queue"]["paused"] is False
     told = await program.post("api_queue_act", queue="mail", action="purge")
-    assert (told["queue"]["length"], told["purged"], told["more"]) == (0, 3, False)
+    assert (told["queue"]["length"], told["bulk"]["done"], told["bulk"]["stage"]) == (0, 3, "done")
     told = await program.post("api_queue_act", queue="not:one", action="pause", status=400)
     assert "queue name 'not:one' can't be used" in told["reason"]
 
 
-async def test_a_purge_that_takes_too_long_goes_on_when_asked_again(
+async def test_a_purge_that_takes_too_long_goes_on(
     client: Client, work: Any, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await client.enqueue_many(work.call(number) for number in range(3))
-    monkeypatch.setattr(api_queues, "PURGE_SECONDS", -1)
+    monkeypatch.setattr(api_queues, "PATIENCE", 0.01)
+    may_go_on = asyncio.Event()
+    purge = client.storage.purge
+
+    async def held_up(*given: Any) -> Any:
+        await may_go_on.wait()
+        return await purge(*given)
+
+    monkeypatch.setattr(client.storage, "purge", held_up)
     told = await program.post("api_queue_act", queue="mail", action="purge")
-    assert (told["queue"]["length"], told["purged"], told["more"]) == (3, 0, True)
-    monkeypatch.undo()
-    told = await program.post("api_queue_act", queue="mail", action="purge")
-    assert (told["purged"], told["more"]) == (3, False)
+    assert (told["queue"]["length"], told["bulk"]["stage"]) == (3, "working")
+    may_go_on.set()
+    assert (await ended(program, told["bulk"]))["done"] == 3
 
 
 async def test_a_batch_and_its_members_page_by_page(client: Client, work: Any, program: Program) -> None:
@@ -139,9 +149,29 @@ async def test_a_batch_and_its_members_page_by_page(client: Client, work: Any, p
     assert {each["id"] for each in page["batches"] + rest["batches"]} == {batch.id, inner.id}
     assert rest["next"] is None
 
+    only = await program.get("api_batch_jobs", id=batch.id, query={"show": "batches"})
+    assert ([each["id"] for each in only["batches"]], only["jobs"]) == ([inner.id], [])
+    only = await program.get("api_batch_jobs", id=batch.id, query={"show": "failed"})
+    assert (only["batches"], only["jobs"], only["looked_at"]) == ([], [], 4)
+
     await program.post("api_batch_cancel", status=202, id=batch.id)
     assert (await program.get("api_batch", id=inner.id))["state"] == "cancelled"
     assert (await program.get("api_batch", id=batch.id))["state"] == "cancelled"
+
+
+async def test_what_failed_in_a_batch_again(client: Client, registry: Registry, program: Program) -> None:
+    @registry.job(name="fails", retry=Retry(max_retries=0))
+    async def fail() -> None:
+        raise ValueError
+
+    async with client.batch() as batch:
+        job = batch.enqueue(fail)
+    async with Worker(registry, client):
+        await client.batch_of(batch.id).wait(timeout=10)
+    told = await program.post("api_batch_requeue", status=202, id=batch.id)
+    assert told["batch"] == batch.id
+    assert (await ended(program, told))["done"] == 1
+    assert (await client.read(job.id)).state is State.ENQUEUED
 
 
 async def test_recurring_jobs_whatever_their_ids(client: Client, work: Any, program: Program) -> None:

@@ -1,80 +1,69 @@
-"""Batches, their members, and cancelling them."""
+"""Batches, their members, and what can be done with them."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+from typing import Any
 
 from aiohttp import web
 
+from asyncjobs import State
 from asyncjobs.batch import Batch
-from asyncjobs.errors import BatchNotFound
-from asyncjobs.storage.base import JobRecord
+from asyncjobs_dashboard.actions import REQUEUE
 from asyncjobs_dashboard.api import documents
 from asyncjobs_dashboard.api.contract import Asked
+from asyncjobs_dashboard.api.paging import page
+from asyncjobs_dashboard.bulk import BulkJob
+from asyncjobs_dashboard.listing import Filter
+from asyncjobs_dashboard.members import check_wanted, find_members
+from asyncjobs_dashboard.pages.batches import FURTHEST, cancel_batch, known_batch
 from asyncjobs_dashboard.setup import SETUP
-
-CANCEL_SECONDS = 5.0
-"""For which one request cancels members itself; workers do the rest."""
-AT_ONCE = 16
-"""Members that one request reads at the same time."""
 
 
 async def batches(request: web.Request, asked: Asked) -> web.Response:
     """A page of them."""
-    offset, size = asked["from"], asked["size"]
-    found = await request.app[SETUP].client.batches(offset=offset, limit=size + 1)
-    return web.json_response(
-        {
-            "batches": [documents.batch_document(batch) for batch in found[:size]],
-            "next": offset + size if len(found) > size else None,
-        }
-    )
+    found = await request.app[SETUP].client.batches(offset=asked["from"], limit=asked["size"] + 1)
+    documented = [documents.batch_document(batch) for batch in found]
+    return page("batches", documented, asked, furthest=FURTHEST)
 
 
 async def batch(request: web.Request, asked: Asked) -> web.Response:
     """One."""
-    return web.json_response(documents.batch_document(await _read(request)))
+    return web.json_response(documents.batch_document(await known_batch(request)))
 
 
 async def members(request: web.Request, asked: Asked) -> web.Response:
-    """A page of its members: the jobs and the nested batches among them that are still there."""
+    """A page of its members, or of those that are wanted: what is still there of them."""
     client = request.app[SETUP].client
-    found = await _read(request)
-    offset, size = asked["from"], asked["size"]
-    page = await client.storage.members(found.id, offset=offset, limit=size)
-    # Each read takes a connection.
-    at_once = asyncio.Semaphore(AT_ONCE)
-
-    async def read(member: str) -> JobRecord | Batch | None:
-        async with at_once:
-            if member.startswith("~"):
-                return await client.get_batch(member.removeprefix("~"))
-            return await client.storage.get(member)
-
-    there = await asyncio.gather(*map(read, page.ids))
+    known = await known_batch(request)
+    found = await find_members(
+        client, known.record, check_wanted(asked.get("show", "")), offset=asked["from"], limit=asked["size"]
+    )
+    jobs: list[dict[str, Any]] = []
+    nested: list[dict[str, Any]] = []
+    for member in found.members:
+        if member.job is not None:
+            jobs.append(documents.job_document(client, member.job))
+        if member.batch is not None:
+            nested.append(documents.batch_document(Batch(client, member.id, member.batch)))
     return web.json_response(
         {
-            "jobs": [documents.job_document(client, each) for each in there if isinstance(each, JobRecord)],
-            "batches": [documents.batch_document(each) for each in there if isinstance(each, Batch)],
-            "total": page.total,
-            "next": offset + size if offset + size < page.total else None,
+            "jobs": jobs,
+            "batches": nested,
+            "total": found.total,
+            "looked_at": found.looked,
+            "next": found.end if found.more else None,
         }
     )
 
 
 async def cancel(request: web.Request, asked: Asked) -> web.Response:
-    """Cancel it: that is decided at once, and carried out as far as the time allows."""
-    found = await _read(request)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(CANCEL_SECONDS):
-            await found.cancel()
-    return web.json_response(documents.batch_document(await found.refresh()), status=202)
+    """Cancel all of it; of a large one, workers carry it out."""
+    await cancel_batch(request.app[SETUP].client, request.match_info["id"])
+    return web.json_response(documents.batch_document(await known_batch(request)), status=202)
 
 
-async def _read(request: web.Request) -> Batch:
-    batch_id = request.match_info["id"]
-    found = await request.app[SETUP].client.get_batch(batch_id)
-    if found is None:
-        raise BatchNotFound(f"there is no batch {batch_id}: it was never committed, or is past its retention")
-    return found
+async def requeue(request: web.Request, asked: Asked) -> web.Response:
+    """Begin to requeue what has failed in it, and in what is nested in it."""
+    known = await known_batch(request)
+    job = request.app[SETUP].bulk.start(BulkJob(REQUEUE, State.FAILED, Filter(), batch=known.id))
+    return documents.begun(request, job)

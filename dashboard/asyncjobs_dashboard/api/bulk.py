@@ -25,8 +25,7 @@ async def start(request: web.Request, asked: Asked) -> web.Response:
         raise OptionError("give either ids or a filter; an empty one, {}, stands for all jobs in the state")
     wanted = Filter.of(asked.get("filter", {}))
     job = request.app[SETUP].bulk.start(BulkJob(action, state, wanted, queue, asked.get("ids")))
-    there = str(request.app.router["api_bulk_job"].url_for(id=job.id))
-    return web.json_response(documents.bulk_document(job), status=202, headers={"Location": there})
+    return documents.begun(request, job)
 
 
 async def bulk_jobs(request: web.Request, asked: Asked) -> web.Response:

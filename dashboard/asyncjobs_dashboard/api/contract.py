@@ -17,6 +17,7 @@ from typing import Any, cast
 from aiohttp import web
 
 from asyncjobs.errors import OptionError
+from asyncjobs_dashboard.setup import SETUP
 
 FILE = Path(__file__).parent / "openapi.json"
 SHOWN = 60
@@ -56,7 +57,10 @@ def checked(method: str, path: str, answer: Answer) -> Callable[[web.Request], A
         asked = object_of(query, _query(request, query["properties"]), "parameter")
         if method != "GET":
             asked |= object_of(body, await _body(request), "field")
-        return await answer(request, asked)
+        response = await answer(request, asked)
+        if method != "GET":
+            request.app[SETUP].live.outdate()
+        return response
 
     return handler
 

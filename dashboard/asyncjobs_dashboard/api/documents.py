@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aiohttp import web
+
 from asyncjobs import Client, State
 from asyncjobs.batch import Batch
 from asyncjobs.clock import to_datetime
@@ -199,6 +201,7 @@ def recurring_document(job: RecurringJob) -> dict[str, Any]:
         "gave_up_at": moment(job.gave_up_at),
         "declared": job.declared,
         "orphaned": job.orphaned,
+        "rescheduled": job.rescheduled,
         "paused": job.paused,
         "waiting": job.waiting,
         "unreadable": job.unreadable,
@@ -242,13 +245,21 @@ def lock_document(lock: LockInfo) -> dict[str, Any]:
     }
 
 
+def begun(request: web.Request, job: BulkJob) -> web.Response:
+    """The answer to what has begun a bulk job, which says where to see how far it is."""
+    there = str(request.app.router["api_bulk_job"].url_for(id=job.id))
+    return web.json_response(bulk_document(job), status=202, headers={"Location": there})
+
+
 def bulk_document(job: BulkJob) -> dict[str, Any]:
     """A bulk job, and how far it is."""
     return {
         "id": job.id,
+        "title": job.title,
         "action": job.action.name,
         "state": job.state.value,
         "queue": job.queue or None,
+        "batch": job.batch or None,
         "filter": job.wanted.query(),
         "chosen": None if job.ids is None else len(job.ids),
         "stage": job.stage.value,

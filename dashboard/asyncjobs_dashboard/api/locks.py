@@ -6,19 +6,15 @@ from aiohttp import web
 
 from asyncjobs_dashboard.api import documents
 from asyncjobs_dashboard.api.contract import Asked
+from asyncjobs_dashboard.api.paging import page
+from asyncjobs_dashboard.pages.locks import FURTHEST
 from asyncjobs_dashboard.setup import SETUP
 
 
 async def locks(request: web.Request, asked: Asked) -> web.Response:
     """A page of them, those that run out first before the others."""
-    offset, size = asked["from"], asked["size"]
-    found = await request.app[SETUP].client.locks(offset=offset, limit=size + 1)
-    return web.json_response(
-        {
-            "locks": [documents.lock_document(each) for each in found[:size]],
-            "next": offset + size if len(found) > size else None,
-        }
-    )
+    found = await request.app[SETUP].client.locks(offset=asked["from"], limit=asked["size"] + 1)
+    return page("locks", [documents.lock_document(each) for each in found], asked, furthest=FURTHEST)
 
 
 async def release(request: web.Request, asked: Asked) -> web.Response:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 
 from aiohttp import web
 
-from asyncjobs import Client
-from asyncjobs.control import SWEEP
 from asyncjobs.options import check_queue_name
 from asyncjobs_dashboard.api import documents
 from asyncjobs_dashboard.api.contract import Asked
+from asyncjobs_dashboard.bulk import purging
 from asyncjobs_dashboard.setup import SETUP
 
-PURGE_SECONDS = 5.0
-"""For which one request deletes jobs."""
+PATIENCE = 5.0
+"""Seconds for which a purge is waited for; then it goes on as any bulk job does."""
 
 
 async def queues(request: web.Request, asked: Asked) -> web.Response:
@@ -24,31 +23,20 @@ async def queues(request: web.Request, asked: Asked) -> web.Response:
 
 
 async def act(request: web.Request, asked: Asked) -> web.Response:
-    """Pause, resume, purge. A purge deletes as many as the time allows, and tells whether there are more."""
-    client = request.app[SETUP].client
+    """Pause, resume, purge. A purge is a bulk job, which may have more to do when this is answered."""
+    setup = request.app[SETUP]
     queue = check_queue_name(request.match_info["queue"])
-    purged, more = None, False
+    bulk = None
     match request.match_info["action"]:
         case "pause":
-            await client.pause(queue)
+            await setup.client.pause(queue)
         case "resume":
-            await client.resume(queue)
+            await setup.client.resume(queue)
         case _:
-            purged, more = await _purge(client, queue)
-    found = {each.name: documents.queue_document(each) for each in await client.queues()}
-    return web.json_response({"queue": found.get(queue), "purged": purged, "more": more})
-
-
-async def _purge(client: Client, queue: str) -> tuple[int, bool]:
-    """Delete jobs that are enqueued now, but not for ever if others add as fast as they are deleted."""
-    ends = time.monotonic() + PURGE_SECONDS
-    total = next((each.length for each in await client.queues() if each.name == queue), 0)
-    purged = 0
-    for shard in range(client.storage.shards):
-        more = True
-        while more and purged < total:
-            if time.monotonic() > ends:
-                return purged, True
-            some, more = await client.storage.purge(shard, queue, min(SWEEP, total - purged))
-            purged += some
-    return purged, False
+            bulk = setup.bulk.start(purging(queue))
+            if bulk.task is not None:
+                await asyncio.wait({bulk.task}, timeout=PATIENCE)
+    found = {each.name: documents.queue_document(each) for each in await setup.client.queues()}
+    return web.json_response(
+        {"queue": found.get(queue), "bulk": None if bulk is None else documents.bulk_document(bulk)}
+    )

@@ -45,6 +45,7 @@ API_ROUTES: tuple[Route, ...] = (
     _get("/api/batch/{id}", "api_batch", batches.batch),
     _get("/api/batch/{id}/jobs", "api_batch_jobs", batches.members),
     _post("/api/batch/{id}/cancel", "api_batch_cancel", batches.cancel),
+    _post("/api/batch/{id}/requeue", "api_batch_requeue", batches.requeue),
     _get("/api/recurring", "api_recurring_jobs", recurring.recurring_jobs),
     # Ids of recurring jobs may have braces in them.
     _get("/api/recurring/{id:[^/]+}", "api_recurring", recurring.recurring),

@@ -97,7 +97,7 @@ _Around = tuple[tuple[list[BatchRecord], bool], Branch, tuple[list[JobRecord], i
 
 async def _read(request: web.Request, wanted: State | str, offset: int) -> tuple[Batch, _Around]:
     """It, and what is shown with it."""
-    client, known = request.app[SETUP].client, await _known(request)
+    client, known = request.app[SETUP].client, await known_batch(request)
     record = known.record
     return known, await asyncio.gather(
         around(client, record),
@@ -110,7 +110,13 @@ async def _read(request: web.Request, wanted: State | str, offset: int) -> tuple
 async def cancel(request: web.Request) -> web.Response:
     """Cancel all of it."""
     batch_id = request.match_info["id"]
-    storage = request.app[SETUP].client.storage
+    await cancel_batch(request.app[SETUP].client, batch_id)
+    raise see_other(request, "batch", {"done": "cancel"}, id=batch_id)
+
+
+async def cancel_batch(client: Client, batch_id: str) -> None:
+    """Cancel a batch: that is decided at once, and carried out as far as the time of one request allows."""
+    storage = client.storage
     if await storage.cancel_batch(batch_id) is Opened.MISSING:
         raise _missing(batch_id)
     # It is decided; whoever comes by carries it out, but there may be no worker.
@@ -118,17 +124,17 @@ async def cancel(request: web.Request) -> web.Response:
     with contextlib.suppress(StorageError):
         while await storage.carry_on(shard) and time.monotonic() < ends:
             pass
-    raise see_other(request, "batch", {"done": "cancel"}, id=batch_id)
 
 
 async def requeue(request: web.Request) -> web.Response:
     """Begin to requeue what has failed in it, and in what is nested in it."""
-    known = await _known(request)
+    known = await known_batch(request)
     job = BulkJob(REQUEUE, State.FAILED, Filter(), batch=known.id)
     raise see_other(request, "bulk_job", id=request.app[SETUP].bulk.start(job).id)
 
 
-async def _known(request: web.Request) -> Batch:
+async def known_batch(request: web.Request) -> Batch:
+    """The batch in the path. Raises `BatchNotFound`."""
     batch_id = request.match_info["id"]
     found = await request.app[SETUP].client.get_batch(batch_id)
     if found is None:
