@@ -214,10 +214,14 @@ class Graph {
 
 // -- times in the zone of who looks --
 
+const local = new Intl.DateTimeFormat("en-GB", {
+  weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit",
+});
+
 function localize() {
   for (const element of document.querySelectorAll("time[data-local]")) {
     const when = new Date(element.getAttribute("datetime"));
-    element.textContent = `${when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })} here`;
+    element.textContent = `${local.format(when)} here`;
     element.hidden = false;
   }
 }
