@@ -150,6 +150,7 @@ def check_chain(calls: Sequence[Call[Any]]) -> None:
     """Raise `OptionError` if calls can't follow each other."""
     if not calls:
         raise OptionError("a chain needs at least one call")
+    keys: set[str] = set()
     if len(calls) > MAX_CHAIN:
         raise OptionError(
             f"a chain has at most {MAX_CHAIN} calls, not {len(calls):,}: use continue_with in a batch"
@@ -163,6 +164,15 @@ def check_chain(calls: Sequence[Call[Any]]) -> None:
                 f"{call.definition.name} is unique, so that another job may be there instead, which what"
                 " comes after it in a chain can't wait for: use on_conflict='replace', or continue_with"
             )
+        if call.constraints is not None and call.constraints.unique is not None:
+            key = call.constraints.unique.key
+            if key in keys:
+                raise OptionError(
+                    f"two jobs of this chain have the unique key {key!r}, so the later one can't be there"
+                    " while the earlier one waits: give them keys of their own, or use continue_with once"
+                    " that has ended"
+                )
+            keys.add(key)
         if call.outputs and number == 0:
             raise OptionError("PREVIOUS can't be an argument of a chain's first job: there is none before it")
         if call.outputs and not calls[number - 1].definition.settings.keep_result:

@@ -124,6 +124,8 @@ class Control:
     async def move(self, job_id: str, queue: str, /) -> None:
         """Have a job run from another queue; one that is enqueued goes to the tail of that.
 
+        One that is throttled waits for its limits there; one that is scheduled, retrying or awaiting comes
+        there when it is due, and one that has ended when it is requeued. Its priority stays.
         Raises `JobStateError` if it is running, `JobNotFound` and `OptionError`.
         """
         told = await self.storage.move(job_id, check_queue_name(queue))

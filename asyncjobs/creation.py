@@ -23,6 +23,12 @@ from asyncjobs.storage.base import Conflict, Created, JobRecord, NewJob, Parent,
 
 R = TypeVar("R")
 
+BEFORE = (
+    ", and can't be replaced by what is to run after it: give them keys of their own, or continue it when it"
+    " has ended"
+)
+"""What a `UniqueConflict` adds where a job would have replaced one that it waits for."""
+
 Bound: TypeAlias = dict[str, tuple[list[Job[Any]], Constraints]]
 """Of new jobs, by id, those that have constraints: several where they were given one id."""
 
@@ -133,8 +139,10 @@ async def settle(
             continue
         jobs, constraints = bound[one.id]
         if isinstance(code, Conflict):
-            if constraints.on_conflict == "raise":
-                raise UniqueConflict(one.name, one.unique.key if one.unique else "", code.holder)
+            if constraints.on_conflict != "return":
+                # With "replace", it is to run after that holder, which would never run then.
+                why = "" if constraints.on_conflict == "raise" else BEFORE
+                raise UniqueConflict(one.name, one.unique.key if one.unique else "", code.holder, why)
             await _stand_for(control, jobs, one, code.holder)
         elif code is Created.EXISTS and constraints.job_id is not None:
             await _stand_for(control, jobs, one, one.id)

@@ -209,17 +209,19 @@ class BatchClosed(AsyncjobsError):
 class UniqueConflict(AsyncjobsError):
     """Another job holds the unique key, and `on_conflict="raise"`. Nothing was created.
 
+    Also with `"replace"`, if the new job is to wait for that other one, which it would have cancelled.
     `job_id` is the other job's id, `key` the unique key.
     """
 
-    def __init__(self, name: str, key: str, job_id: str) -> None:
+    def __init__(self, name: str, key: str, job_id: str, why: str = "") -> None:
         self.name = name
         self.key = key
         self.job_id = job_id
-        super().__init__(f"{name} wasn't created: job {job_id} holds its unique key {key!r}")
+        self._why = why
+        super().__init__(f"{name} wasn't created: job {job_id} holds its unique key {key!r}{why}")
 
-    def __reduce__(self) -> tuple[type[UniqueConflict], tuple[str, str, str]]:
-        return UniqueConflict, (self.name, self.key, self.job_id)
+    def __reduce__(self) -> tuple[type[UniqueConflict], tuple[str, str, str, str]]:
+        return UniqueConflict, (self.name, self.key, self.job_id, self._why)
 
 
 class LockNotAcquired(AsyncjobsError, TimeoutError):

@@ -246,6 +246,10 @@ class Job(Generic[R_co]):
         """See `Client.delete`."""
         await self._client.delete(self.id)
 
+    async def move(self, queue: str, /) -> None:
+        """See `Client.move`."""
+        await self._client.move(self.id, queue)
+
     async def history(self) -> list[HistoryEntry]:
         """Its failed attempts, recoveries and other unusual transitions, oldest first."""
         return await self._client.storage.history(self.id)

@@ -257,6 +257,10 @@ class SyncClient:
         """See `Client.delete`."""
         self.run(self.client.delete(job_id))
 
+    def move(self, job_id: str, queue: str, /) -> None:
+        """See `Client.move`."""
+        self.run(self.client.move(job_id, queue))
+
     def jobs(
         self,
         state: State | str,

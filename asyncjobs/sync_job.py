@@ -66,6 +66,10 @@ class SyncJob(Generic[R_co]):
         """See `Client.delete`."""
         self._client.run(self.job.delete())
 
+    def move(self, queue: str, /) -> None:
+        """See `Client.move`."""
+        self._client.run(self.job.move(queue))
+
     def history(self) -> list[HistoryEntry]:
         """See `Job.history`."""
         return self._client.run(self.job.history())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from asyncjobs import (
     PREVIOUS,
     BatchBuilder,
     Client,
+    Job,
     JobContext,
     Registry,
     State,
@@ -53,8 +55,18 @@ def test_a_script_enqueues_looks_and_cancels(redis_url: str) -> None:
         assert job.refresh().state is State.CANCELLED
         job.requeue()
         assert client.get(job.id, double).state is State.ENQUEUED  # type: ignore[union-attr]
+        job.move("bulk")
+        client.move(job.id, "mail")
+        assert [queue.length for queue in client.queues()] == [0, 0, 1]
+        assert job.refresh().job.queue == "mail"
         job.delete()
         assert client.get(job.id) is None
+
+
+def test_a_job_has_the_verbs_of_the_async_one() -> None:
+    verbs = {name for name, verb in inspect.getmembers(Job, inspect.iscoroutinefunction)}
+    assert {"result", "move"} <= verbs
+    assert {name for name in verbs if not hasattr(SyncJob, name)} == set()
 
 
 def test_a_script_checks_a_namespace(redis_url: str) -> None:

@@ -272,6 +272,27 @@ class TestReplacing:
         await client.enqueue(latest.options(unique=Unique("greet:{to}", on_conflict="replace")), "ada", "x")
         assert (await first.refresh()).state is State.CANCELLED
 
+    async def test_one_that_it_is_to_run_after_is_not_replaced(self, client: Client) -> None:
+        first = await client.enqueue(latest, "ada", "Hi")
+        with pytest.raises(UniqueConflict, match=r"can't be replaced by what is to run after it") as told:
+            await client.continue_with(first, latest, "ada", "Hello")
+        assert (told.value.job_id, told.value.key) == (first.id, first.unique)
+        assert str(pickle.loads(pickle.dumps(told.value))) == str(told.value)
+        assert (await first.refresh()).state is State.ENQUEUED
+
+    async def test_one_of_the_same_batch_neither(self, client: Client) -> None:
+        batch = client.batch()
+        batch.continue_with(batch.enqueue(latest, "ada", "Hi"), latest, "ada", "Hello")
+        with pytest.raises(UniqueConflict, match=r"can't be replaced"):
+            await batch.commit()
+        assert [await client.count(state) for state in ("enqueued", "awaiting", "cancelled")] == [0, 0, 0]
+
+    async def test_nor_can_two_of_a_chain_have_one_key(self, client: Client) -> None:
+        with pytest.raises(OptionError, match="two jobs of this chain have the unique key 'latest:ada'"):
+            await client.chain(*[latest.call(to, "Hi") for to in ("ada", "bob", "ada")])
+        assert await client.count("enqueued") == 0
+        assert len(await client.chain(latest.call("ada", "Hi"), latest.call("bob", "Hi"))) == 2
+
 
 class TestAgain:
     async def test_a_requeue_is_refused_while_another_holds_the_key(self, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""`requeue`, `cancel` and `delete`: what can be done to jobs by hand."""
+"""`requeue`, `cancel`, `move` and `delete`: what can be done to jobs by hand."""
 
 from __future__ import annotations
 
@@ -119,6 +119,29 @@ def cancel(place: Place, job_ids: tuple[str, ...], batch: bool) -> int:
         return f"{job_id} is cancelled"
 
     return _each(place, job_ids, stop, refused="had ended already")
+
+
+@click.command(short_help="Have jobs run from another queue.")
+@click.argument("queue", metavar="QUEUE")
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@connection_options
+def move(place: Place, queue: str, job_ids: tuple[str, ...]) -> int:
+    """Have jobs run from another queue; those that are enqueued go to its tail.
+
+    Those that wait for a time, a limit or other jobs come there when they would be
+    enqueued, those that have ended when they are requeued. A running one can't be
+    moved.
+
+    \b
+    Examples:
+      asyncjobs move bulk 0UVbAtBLvCPR1WGdSQI0 0UVbAtBLvCPR1WGdSQJ0
+    """
+
+    async def to_queue(client: Client, job_id: str) -> str | None:
+        await client.move(job_id, queue)
+        return f"{job_id} is moved to queue {queue}"
+
+    return _each(place, job_ids, to_queue)
 
 
 @click.command(short_help="Remove jobs with their history.")

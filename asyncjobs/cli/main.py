@@ -90,6 +90,7 @@ for _command in (
     batches.batches,
     control.requeue,
     control.cancel,
+    control.move,
     control.delete,
     queues.pause,
     queues.resume,

@@ -263,7 +263,11 @@ class Storage(
         ...
 
     async def move(self, job_id: str, queue: str) -> Moved:
-        """Any state but `processing` → the same, but of another queue; `enqueued`: to the tail of that."""
+        """Any state but `processing` → the same, but of another queue; `enqueued`: to the tail of that.
+
+        A throttled one waits for its limits there, or is let in. A recovered job stays a suspect. One that
+        comes back to a queue is at its tail as well, and nowhere else in it.
+        """
         ...
 
     async def delete(self, job_id: str, request_id: str = "") -> Deleted:

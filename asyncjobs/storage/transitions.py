@@ -58,7 +58,10 @@ class Created(Enum):
     BATCH_CANCELLED = 4
     """Its batch is cancelled: nothing was written."""
     CONFLICT = 5
-    """Another job holds its unique key: nothing was written. (`Storage.create` answers with a `Conflict`.)"""
+    """Another job holds its unique key, and doesn't make way: nothing was written.
+
+    `Storage.create` answers with a `Conflict`.
+    """
 
 
 # ---- running -------------------------------------------------------------------------------------------

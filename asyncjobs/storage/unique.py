@@ -32,7 +32,8 @@ class UniqueClaim:
     """Of `PERIOD`: how long, from the job's creation."""
     replaces: bool = False
     """True: takes the key from a job that holds it. If that waits, it becomes `cancelled`; if it runs, or has
-    ended, it is left alone. False: while another holds the key, the job isn't created."""
+    ended, it is left alone. False: while another holds the key, the job isn't created; nor is it with True
+    while one that waits holds it which the job itself is to wait for, directly or behind others."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,4 +1,4 @@
-"""`asyncjobs requeue`, `cancel`, `delete`, `pause`, `resume`, `purge`."""
+"""`asyncjobs requeue`, `cancel`, `move`, `delete`, `pause`, `resume`, `purge`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,23 @@ def test_cancelling(asyncjobs: Asyncjobs, worker: Running) -> None:
         f"Error: {waiting} had ended already",
         "Error: there is no job nope: it was never created, was deleted, or is past its retention",
     ]
+
+
+def test_moving(asyncjobs: Asyncjobs, worker: Running) -> None:
+    running = _enqueue(asyncjobs, "report", 3600)
+    until_state(asyncjobs, running, "processing")
+    later, ended = [_enqueue(asyncjobs, "add", 1, 2, "--in", "1h") for _ in range(2)]
+    asyncjobs("cancel", ended)
+    told = asyncjobs("move", "bulk", later, running, "nope", ended, code=1)
+    assert told.lines == [f"{job_id} is moved to queue bulk" for job_id in (later, ended)]
+    first, second = told.err.splitlines()
+    assert first == f"Error: job {running} is running, and can't be moved"
+    assert second.startswith("Error: there is no job nope")
+    assert asyncjobs("show", later, "--json").json["queue"] == "bulk"
+    # No worker serves that queue.
+    asyncjobs("requeue", ended)
+    assert asyncjobs("list", "enqueued", "--queue", "bulk", "--json").json["total"] == 1
+    assert "queue name 'no name' can't be used" in asyncjobs("move", "no name", later, code=2).err
 
 
 def test_requeueing_by_id(asyncjobs: Asyncjobs) -> None:

@@ -16,7 +16,7 @@ from tests.servers import Server
 
 COMMANDS = [
     *("worker", "dashboard", "demo", "enqueue", "list", "show", "stats", "batches", "requeue", "cancel"),
-    *("delete", "pause", "resume", "purge", "recurring", "limits", "locks", "workers", "check"),
+    *("move", "delete", "pause", "resume", "purge", "recurring", "limits", "locks", "workers", "check"),
 ]
 
 
@@ -94,7 +94,7 @@ def test_wrong_usage(asyncjobs: Asyncjobs, args: tuple[str, ...], said: str) -> 
     "args",
     [
         *(("stats",), ("list", "failed"), ("show", "x"), ("workers",), ("requeue", "x"), ("cancel", "x")),
-        *(("delete", "x"), ("pause", "x"), ("resume", "x"), ("purge", "x", "--yes")),
+        *(("move", "x", "x"), ("delete", "x"), ("pause", "x"), ("resume", "x"), ("purge", "x", "--yes")),
         *(("enqueue", APP, "add", "1", "2"), ("worker", APP), ("worker", APP, "--processes", "2")),
     ],
     ids=" ".join,

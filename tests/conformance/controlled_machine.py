@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
 from asyncjobs.ids import shard_of
+from asyncjobs.storage.audit.jobs import jobs as wrong_jobs
+from asyncjobs.storage.audit.jobs import places as wrong_places
 from asyncjobs.storage.audit.limits import limits as wrong_limits
+from asyncjobs.storage.audit.queues import queues as wrong_queues
 from asyncjobs.storage.audit.unique import unique as wrong_keys
 from asyncjobs.storage.base import LimitUse, NewJob, Numbers, State, UniqueClaim, Until
 from tests.conformance.linked_machine import LinkedMachine, linked_jobs
 from tests.conformance.machine import again, pick
-from tests.conformance.side_by_side import ALL
+from tests.conformance.side_by_side import ALL, QUEUES
 
 WINDOW_MS = 1_000
 PERIOD_MS = 90_000
@@ -76,6 +79,17 @@ class ControlledMachine(LinkedMachine):
             self.create_again([job.id for job in new if job.id in there])
         self.carry_on_all()
 
+    @rule(moves=st.lists(st.tuples(pick, st.sampled_from(QUEUES)), min_size=1, max_size=4), again=again)
+    def move(self, moves: list[tuple[int, str]], again: bool) -> None:
+        # One job more often than not, for it is from the second move on that it could be in two places.
+        first = moves[0][0]
+        self.carry_on_all()
+        for number, queue in moves:
+            job = self.job(first if number % 2 else number)
+            if self.is_remembered(job):
+                self.both(lambda storage, job=job, queue=queue: storage.move(job, queue), again=again)
+        self.carry_on_all()
+
     @rule(
         name=st.sampled_from(["slots", "rate", "never used"]),
         numbers=st.sampled_from(
@@ -93,7 +107,8 @@ class ControlledMachine(LinkedMachine):
         for storage in (self.memory, self.redis):
             for shard in range(self.shard_count):
                 found = self.loop.run_until_complete(storage.snapshot(shard))
-                assert [*wrong_limits(found), *wrong_keys(found)] == [], found
+                wrong = [*wrong_jobs(found), *wrong_places(found), *wrong_queues(found)]
+                assert [*wrong, *wrong_limits(found), *wrong_keys(found)] == [], found
 
     @invariant()
     def limits_do_not_differ(self) -> None:

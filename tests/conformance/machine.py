@@ -67,8 +67,8 @@ class Ending:
 
 again = st.booleans()
 pick = st.integers(0, 11)
-queue_names = st.sampled_from(QUEUES)
-queue_choices = st.sampled_from([("a", "b"), ("b", "a"), ("a",), ("b",), ()])
+queue_names = st.sampled_from(["a", "a", "a", "b", "b", "b", "c"])
+queue_choices = st.sampled_from([("a", "b"), ("c", "b", "a"), ("a",), ("b",), ()])
 requests = st.sampled_from([f"request{number}" for number in range(6)])
 limits = st.integers(0, 4)
 slots = st.integers(1, 4)

@@ -28,7 +28,7 @@ from asyncjobs.storage.redis.keys import Keys, hash_tag
 
 T = TypeVar("T")
 
-QUEUES = ("a", "b")
+QUEUES = ("a", "b", "c")
 INBOXES = ("inbox-1", "inbox-2")
 LISTED = (
     *(State.AWAITING, State.SCHEDULED, State.RETRYING, State.PROCESSING),

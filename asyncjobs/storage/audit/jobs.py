@@ -34,7 +34,8 @@ def jobs(found: Snapshot) -> Iterator[Finding]:
                 yield Finding("job", job_id, detail, numbers=() if times else job.stamp)
         elif job.state is State.STAGING and not _may_be_staging(found, job.batch):
             yield Finding("job", job_id, f"it is staging, but batch {job.batch!r} isn't there")
-        if job.ghost_in and not enqueued[job.ghost_in, job_id]:
+        of_itself = job.ghost_in == job.queue and job.state is State.ENQUEUED
+        if job.ghost_in and enqueued[job.ghost_in, job_id] <= of_itself:
             yield Finding(
                 "record",
                 job_id,

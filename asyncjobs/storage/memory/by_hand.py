@@ -17,7 +17,7 @@ from asyncjobs.storage.base import (
     State,
     Until,
 )
-from asyncjobs.storage.memory.entries import Job
+from asyncjobs.storage.memory.entries import Job, Place
 from asyncjobs.storage.memory.follow_up import called_off, conclude, create_linked, detach, reopen
 from asyncjobs.storage.memory.shard import Shard
 from asyncjobs.storage.memory.throttling import enter_queue
@@ -114,7 +114,7 @@ def requeue(shard: Shard, job_id: str, request_id: str) -> Requeued:
     if full is not None:
         job.enqueued_ms = shard.now()
         shard.throttle(job, full)
-    elif job.is_ghost:
+    elif job.ghost_in == job.queue:
         shard.enqueue_in_old_place(job)
     else:
         shard.enqueue(job)
@@ -151,12 +151,18 @@ def move(shard: Shard, job_id: str, queue: str) -> Moved:
     shard.queue(queue)
     if job.queue == queue:
         return Moved.MOVED
-    shard.take_out(job)
+    if job.ghost_in == queue:
+        # It comes back as one that is new there: its old place isn't its own any more.
+        shard.take_ghost_out(job)
     if job.state in (State.ENQUEUED, State.THROTTLED):
-        # It waits in the new queue as one that comes new.
+        suspect = job.state is State.THROTTLED and job.was_suspect
+        if job.place is Place.SUSPECTS:
+            suspect = True
+            shard.queues[job.queue].discard(job.place, job.id)
+            job.place = Place.NOWHERE
         shard.leave(job)
         job.state, job.queue = State.STAGING, queue
-        conclude(shard, {queue} if enter_queue(shard, job) else set())
+        conclude(shard, {queue} if enter_queue(shard, job, suspect=suspect) else set())
     job.queue = queue
     return Moved.MOVED
 
@@ -207,10 +213,11 @@ def purge(shard: Shard, name: str, limit: int) -> tuple[int, bool]:
         found = queue.take(suspects=True)
         if found is None:
             break
-        job = shard.lies_at(*found)
+        job = shard.lies_at(name, *found)
         if job is None:
-            shard.skip(*found)
+            shard.skip(name, *found)
         else:
+            job.place = Place.NOWHERE
             _remove(shard, job)
             deleted += 1
     conclude(shard)

@@ -52,7 +52,11 @@ class Job(JobRecord):
     receipts: set[str] = field(default_factory=set[str])
     """Parents on other shards whose end it hasn't heard of."""
     place: Place = Place.NOWHERE
-    """Where its id lies in its queue, enqueued or as a ghost."""
+    """Where its id lies in its queue, while it is enqueued."""
+    ghost_in: str = ""
+    """The queue where its id lies as a ghost, though it isn't enqueued there any more; "" for none."""
+    ghost_place: Place = Place.NOWHERE
+    """Where it does so there."""
     claim: UniqueClaim | None = None
     """Of a unique key."""
     expires_ms: int = 0
@@ -81,11 +85,6 @@ class Job(JobRecord):
             claim=new.unique,
             expires_ms=new.expires_ms,
         )
-
-    @property
-    def is_ghost(self) -> bool:
-        """Its id lies in its queue though it isn't enqueued."""
-        return self.state is not State.ENQUEUED and self.place is not Place.NOWHERE
 
 
 @dataclass(slots=True)
@@ -182,6 +181,12 @@ class Queue:
         if first is not None:
             return Place.PRIORITIZED, self.prioritized.take()
         return None
+
+    def discard(self, place: Place, job_id: str) -> None:
+        """Take an id out of one of the lists."""
+        ids = self.suspects if place is Place.SUSPECTS else self.plain
+        if job_id in ids:
+            ids.remove(job_id)
 
     @property
     def has_ids(self) -> bool:

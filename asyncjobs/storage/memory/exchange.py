@@ -163,9 +163,9 @@ def _fetch(shard: Shard, request: ExchangeRequest, worker: Worker, woken_by_susp
             continue
         while slots > 0 and skips > 0 and (found := queue.take(suspects=not worker.suspect)):
             place, job_id = found
-            job = shard.lies_at(place, job_id)
+            job = shard.lies_at(name, place, job_id)
             if job is None:
-                shard.skip(place, job_id)
+                shard.skip(name, place, job_id)
                 skips -= 1
                 continue
             if called_off(shard, job.batch):

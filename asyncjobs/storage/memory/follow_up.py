@@ -6,8 +6,21 @@ A transition that ends or removes jobs notes that on the shard (`Shard.endings`,
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
+
 from asyncjobs.ids import shard_of
-from asyncjobs.storage.base import FINAL_STATES, BatchState, Conflict, Created, Follow, NewJob, Parent, State
+from asyncjobs.storage.base import (
+    FINAL_STATES,
+    FOLLOW_LIMIT,
+    BatchState,
+    Conflict,
+    Created,
+    Follow,
+    NewJob,
+    Parent,
+    State,
+)
 from asyncjobs.storage.dependencies import unmet_error
 from asyncjobs.storage.memory.entries import Batch, Job, Message, Word, node_of
 from asyncjobs.storage.memory.shard import Shard
@@ -174,7 +187,8 @@ def create_linked(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> C
         if is_local and ending_of(shard, node_of(parent)) == (True, None):
             return Created.PARENT_GONE
     holder = shard.unique.holder(new.unique.key) if new.unique else None
-    if new.unique and holder and not new.unique.replaces:
+    # What it is to run after doesn't make way for it: then neither would ever run.
+    if new.unique and holder and (not new.unique.replaces or comes_before(shard, holder, new.parents)):
         return Conflict(holder)
     shard.queue(new.queue)
     staging = batch is not None and batch.state is BatchState.STAGING
@@ -207,6 +221,30 @@ def create_linked(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> C
     elif not staging:
         start(shard, job, queues)
     return Created.CREATED
+
+
+def comes_before(shard: Shard, job_id: str, parents: Sequence[Parent]) -> bool:
+    """Whether a job that waits is one of the parents, or that they wait for, or in a batch that is."""
+    holder = shard.jobs.get(job_id)
+    if holder is None or holder.state is State.PROCESSING or holder.state.is_final:
+        return False
+    wanted = {job_id}
+    batch = holder.batch
+    while batch:
+        wanted.add(f"~{batch}")
+        batch = shard.batches[batch].parent if batch in shard.batches else ""
+    nodes = deque(node_of(parent) for parent in parents)
+    seen: set[str] = set()
+    while nodes:
+        node = nodes.popleft()
+        if node in wanted:
+            return True
+        job = shard.jobs.get(node)
+        if len(seen) < FOLLOW_LIMIT and node not in seen and not node.startswith("~"):
+            seen.add(node)
+            if job is not None and job.state in (State.AWAITING, State.STAGING):
+                nodes.extend(node_of(parent) for parent in job.parents)
+    return False
 
 
 def replace(shard: Shard, holder: Job | None, job_id: str) -> None:

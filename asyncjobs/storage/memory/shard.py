@@ -5,8 +5,8 @@ A shard is changed by one thread at a time: whoever touches it holds `Shard.lock
 
 Where a job's id is follows from its state: `scheduled` and `retrying` jobs and final ones lie in
 `Shard.lists`, an `enqueued` one in its queue, a `processing` one among its worker's leases. One exception: an
-enqueued job that is cancelled or deleted leaves its id in the queue's FIFO as a ghost, which whoever comes to
-it skips, so that cancelling costs the same however long the queue is.
+enqueued job that is cancelled, deleted or moved leaves its id in the queue's FIFO as a ghost, which whoever
+comes to it skips, so that cancelling costs the same however long the queue is. A job has one ghost at most.
 """
 
 from __future__ import annotations
@@ -123,6 +123,11 @@ class Shard:
         self._move_to(job, State.ENQUEUED)
         self.limits.enter(job)
         job.enqueued_ms = self.now()
+        self._take_old_place(job)
+
+    def _take_old_place(self, job: Job) -> None:
+        job.place = job.ghost_place
+        job.ghost_in, job.ghost_place = "", Place.NOWHERE
 
     def throttle(self, job: Job, limit: Limit, *, suspect: bool = False) -> None:
         """→ `throttled`. For a job whose id isn't in its queue, but perhaps as a ghost."""
@@ -141,7 +146,8 @@ class Shard:
         self.lists[State.THROTTLED].discard(job.id)
         job.state, job.throttled_by = State.ENQUEUED, ""
         queue = self.queues[job.queue]
-        if job.place is not Place.NOWHERE:
+        if job.ghost_in == job.queue:
+            self._take_old_place(job)
             return False
         if job.was_suspect:
             job.place = Place.SUSPECTS
@@ -220,6 +226,8 @@ class Shard:
         self._forget(job, stub)
 
     def _forget(self, job: Job, stub: bool) -> None:
+        # Of a job that is gone there may be several ghosts: nothing has to be told of it any more.
+        job.ghost_in = ""
         self.leave(job)
         self.unique.release(job)
         self.tell(job.id, job.inboxes)
@@ -241,7 +249,11 @@ class Shard:
             self.limits.leave_queue(job)
             if job.place is Place.PRIORITIZED:
                 self.queues[job.queue].prioritized.discard(job.id)
-                job.place = Place.NOWHERE
+            elif job.place is not Place.NOWHERE and job.ghost_in:
+                self.queues[job.queue].discard(job.place, job.id)
+            elif job.place is not Place.NOWHERE:
+                job.ghost_in, job.ghost_place = job.queue, job.place
+            job.place = Place.NOWHERE
         elif job.state is State.PROCESSING:
             self.limits.release(job)
             if worker := self.workers.get(job.worker):
@@ -255,14 +267,10 @@ class Shard:
             self.expiring.discard(job.id)
             job.due_ms = job.finished_ms = 0
 
-    def take_out(self, job: Job) -> None:
-        """Take a job's id out of its queue's lists, where it lies enqueued or as a ghost."""
-        queue = self.queues[job.queue]
-        for ids in (queue.suspects, queue.plain):
-            if job.id in ids:
-                ids.remove(job.id)
-        if job.place is not Place.PRIORITIZED:
-            job.place = Place.NOWHERE
+    def take_ghost_out(self, job: Job) -> None:
+        """A job's id doesn't lie any more where it isn't enqueued."""
+        self.queues[job.ghost_in].discard(job.ghost_place, job.id)
+        job.ghost_in, job.ghost_place = "", Place.NOWHERE
 
     def tell(self, node: str, inboxes: list[str]) -> None:
         """Tell those that wait for the end of a job or batch, or for a lock."""
@@ -289,22 +297,24 @@ class Shard:
             queue.marker = True
             self._ring()
 
-    def lies_at(self, place: Place, job_id: str) -> Job | None:
+    def lies_at(self, name: str, place: Place, job_id: str) -> Job | None:
         """The job whose id was found at a place of a queue; None if it is a ghost there."""
         job = self.jobs.get(job_id)
-        return job if job and job.state is State.ENQUEUED and job.place is place else None
+        if job and job.state is State.ENQUEUED and job.queue == name and job.place is place:
+            return job
+        return None
 
     def in_order(self, name: str) -> Iterator[Job]:
         """A queue's enqueued jobs in the order in which they'd run, if one worker took them all."""
         for place, job_id in self.queues[name].ids():
-            if job := self.lies_at(place, job_id):
+            if job := self.lies_at(name, place, job_id):
                 yield job
 
-    def skip(self, place: Place, job_id: str) -> None:
-        """A ghost was taken out of its queue: the job, if it is still there, has no old place any more."""
+    def skip(self, name: str, place: Place, job_id: str) -> None:
+        """A ghost was taken out of a queue: the job, if it is still there, has no old place any more."""
         job = self.jobs.get(job_id)
-        if job and job.is_ghost and job.place is place:
-            job.place = Place.NOWHERE
+        if job and job.ghost_in == name and job.ghost_place is place:
+            job.ghost_in, job.ghost_place = "", Place.NOWHERE
 
     def next_due(self) -> int | None:
         """When the earliest scheduled or retrying job is due, or a window opens; None: nothing waits."""

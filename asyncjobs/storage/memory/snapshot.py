@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncjobs.ids import shard_of
 from asyncjobs.storage.audit import BatchFacts, JobFacts, LimitFacts, Snapshot, WorkerFacts
-from asyncjobs.storage.base import State
 from asyncjobs.storage.memory.batches import record_of
 from asyncjobs.storage.memory.entries import Place, node_of
 from asyncjobs.storage.memory.shard import Shard
@@ -25,7 +24,7 @@ def snapshot(shard: Shard, shards: int) -> Snapshot:
             frozenset(job.receipts),
             job.id in shard.edges,
             job.cancel_requested,
-            job.queue if job.is_ghost else "",
+            job.ghost_in,
             (job.enqueued_ms, job.started_ms, job.throttled_ms),
             limits=tuple(job.limits),
             throttled_by=job.throttled_by,
@@ -36,12 +35,11 @@ def snapshot(shard: Shard, shards: int) -> Snapshot:
     for name, queue in shard.queues.items():
         found.queues[name] = [*queue.suspects, *queue.plain]
         found.prioritized[name] = set(queue.prioritized)
-        lies = [
-            shard.lies_at(place, job_id)
+        found.ghosts[name] = sum(
+            shard.lies_at(name, place, job_id) is None
             for place, ids in ((Place.SUSPECTS, queue.suspects), (Place.PLAIN, queue.plain))
             for job_id in ids
-        ]
-        found.ghosts[name] = sum(job is None or job.state is not State.ENQUEUED for job in lies)
+        )
     found.workers = {
         name: WorkerFacts(set(worker.leases), reaping=worker.reaping, suspect=worker.suspect)
         for name, worker in shard.workers.items()

@@ -9,14 +9,14 @@ from asyncjobs.storage.memory.limits import Limit
 from asyncjobs.storage.memory.shard import Shard
 
 
-def enter_queue(shard: Shard, job: Job) -> bool:
+def enter_queue(shard: Shard, job: Job, *, suspect: bool = False) -> bool:
     """A job that waits for nothing else: → `enqueued`, or `throttled`; whether it is the former."""
     full = shard.limits.full_for(job)
     if full is None:
-        shard.enqueue(job)
+        shard.enqueue(job, suspect=suspect)
     else:
         job.enqueued_ms = shard.now()
-        shard.throttle(job, full)
+        shard.throttle(job, full, suspect=suspect)
     return full is None
 
 

@@ -63,13 +63,7 @@ local function mend_enqueued()
     why_not = 'a key of queue ' .. queue .. ' holds something else'
   elseif suspects + prior + plain == 0 then
     to_mend('it is put at the tail of queue ' .. queue, function()
-      local placed
-      if (tonumber(row[7]) or 0) > 0 then
-        placed = type(redis.pcall('RPUSH', K.suspects(queue), id)) == 'number'
-      else
-        placed = place(id, queue, row[3], now)
-      end
-      if placed then
+      if place(id, queue, row[3], now, (tonumber(row[7]) or 0) > 0) then
         redis.call('HSET', job, F.enqueued, now)
         follow.queues[queue] = true
       else
@@ -214,9 +208,10 @@ if is_there then
     end)
   end
   mend_links()
-  if row[12] and state ~= S.enqueued and times_in(row[12], id) then
+  if row[12] then
     local suspects, prior, plain = times_in(row[12], id)
-    if suspects + prior + plain == 0 then
+    local of_itself = state == S.enqueued and row[12] == queue and 1 or 0
+    if suspects and suspects + prior + plain <= of_itself then
       to_mend('its id isn\'t said to be left in queue ' .. row[12] .. ' any more', function()
         redis.call('HDEL', job, F.ghost_in)
       end)

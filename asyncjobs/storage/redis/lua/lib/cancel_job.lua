@@ -1,7 +1,7 @@
 -- cancel_job(id, why), end_cancelled(id, event, why): a waiting job becomes cancelled, a running one's worker is told, one
 -- that has ended is left: a Cancelled code. The second one is for a job that waits nowhere any more. `why`: a packed
 -- error for the history, or nil. To be followed by conclude.
--- O(log n + parents, bounded).
+-- O(log n + parents, bounded); O(ids in its queue) for one that was moved, and whose id still lies where it was.
 -- @include unplace
 -- @include follow_up
 local function end_cancelled(id, event, why)
@@ -23,7 +23,7 @@ end
 local function cancel_job(id, why)
   local job = K.job(id)
   local row = redis.pcall('HMGET', job, F.state, F.queue, F.priority, F.worker, F.parents, F.limits,
-    F.throttled_by)
+    F.throttled_by, F.ghost_in)
   local state = row[1]
   if not state or state == STUB then
     return Cancelled.MISSING
@@ -39,7 +39,7 @@ local function cancel_job(id, why)
     redis.call('PEXPIRE', K.cancels(row[4]), 86400000)
     return Cancelled.REQUESTED
   end
-  if unplace(id, state, row[2], row[3], row[6], row[7]) then
+  if unplace(id, state, row[2], row[3], row[6], row[7], row[8]) then
     redis.call('HSET', job, F.ghost_in, row[2])
   end
   if row[5] and (state == S.awaiting or state == S.staging) then

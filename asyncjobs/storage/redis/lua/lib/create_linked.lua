@@ -10,6 +10,7 @@
 -- @include called_off
 -- @include cancel_job
 -- @include take_controlled
+-- @include comes_before
 local joining = { batches = {}, ids = {} }
 local known = {}
 
@@ -98,7 +99,8 @@ local function create_linked(id, queue, priority, delay, due, how, first, last, 
   local holder = nil
   if unique then
     holder = holder_of(string.match(unique, '^%S+ %S+ (.*)$'))
-    if holder and replaces == '0' then
+    -- What it is to run after doesn't make way for it: then neither would ever run.
+    if holder and (replaces == '0' or (n > 0 and comes_before(holder, parents))) then
       return Created.CONFLICT, holder
     end
   end

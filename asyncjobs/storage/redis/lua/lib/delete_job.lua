@@ -15,6 +15,7 @@ local function delete_job(id)
   if state == S.processing then
     return Deleted.RUNNING
   end
+  -- Of a job that is gone there may be several ghosts: nothing has to be told of it any more.
   unplace(id, state, row[2], row[3], row[8], row[9])
   leave_list(id, state)
   if row[4] then

@@ -12,12 +12,12 @@ end
 
 -- A job that is about to be enqueued: whether its limits let it into its queue; else it is throttled, and `at` counts
 -- as when it was enqueued. Nobody overtakes those that wait.
-local function admit(id, queue, priority, limits, at)
+local function admit(id, queue, priority, limits, at, suspect)
   local uses = uses_of(limits)
   for _, use in ipairs(uses) do
     local entry = entry_of(use.id, use)
     if room(entry, queue) <= 0 or (entry.waiting[queue] or 0) > 0 then
-      park(id, entry, queue, score_of(tonumber(priority) or 0, at))
+      park(id, entry, queue, score_of(tonumber(priority) or 0, at), suspect)
       return false
     end
   end
@@ -76,11 +76,11 @@ local function left_queue(limits, queue)
 end
 
 -- A job that waits for nothing else is enqueued, or throttled; false where its queue can't take it.
-local function enter_queue(id, queue, priority, limits)
-  if limits and not admit(id, queue, priority, limits, now) then
+local function enter_queue(id, queue, priority, limits, suspect)
+  if limits and not admit(id, queue, priority, limits, now, suspect) then
     redis.call('HSET', K.job(id), F.enqueued, now)
     return true
-  elseif place(id, queue, priority, now) then
+  elseif place(id, queue, priority, now, suspect) then
     redis.call('HSET', K.job(id), F.state, S.enqueued, F.enqueued, now)
     follow.queues[queue] = follow.queues[queue] or true
     return true
