@@ -26,8 +26,18 @@ local function replace_holder(holder, id)
   end
 end
 
+-- A job takes its key from who has it, if anybody.
+local function take_unique(id, unique, holder, overdue)
+  if holder then
+    replace_holder(holder, id)
+  elseif overdue then
+    cancel_job(overdue, nil, 'expired')
+  end
+  claim_unique(id, unique)
+end
+
 -- One that can run at once.
-local function create_ready(id, queue, priority, flags, expires, unique, holder, limits, first, last, flush)
+local function create_ready(id, queue, priority, flags, expires, unique, holder, overdue, limits, first, last, flush)
   local job = K.job(id)
   redis.call('HSET', job, F.state, S.enqueued, F.created, now, F.queue, queue, F.linked, flags .. ':',
     unpack(ARGV, first, last))
@@ -37,12 +47,11 @@ local function create_ready(id, queue, priority, flags, expires, unique, holder,
   if expires ~= '0' then
     redis.call('HSET', job, F.deadline, string.format('%.0f', now + expires))
   end
-  if holder then
+  if holder or overdue then
     flush()
-    replace_holder(holder, id)
   end
   if unique then
-    claim_unique(id, unique)
+    take_unique(id, unique, holder, overdue)
   end
   if limits then
     declare_limits(limits)
@@ -95,16 +104,16 @@ local function create_linked(id, queue, priority, delay, due, how, first, last, 
       return Created.PARENT_GONE
     end
   end
-  local holder = nil
+  local holder, overdue = nil, nil
   if unique then
-    holder = holder_of(string.match(unique, '^%S+ %S+ (.*)$'))
+    holder, overdue = holder_of(string.match(unique, '^%S+ %S+ (.*)$'))
     if holder and replaces == '0' then
       return Created.CONFLICT, holder
     end
   end
 
   if n == 0 and batch == '-' and math.max(now + delay, tonumber(due)) <= now then
-    return create_ready(id, queue, priority, flags, expires, unique, holder, limits, first, last, flush)
+    return create_ready(id, queue, priority, flags, expires, unique, holder, overdue, limits, first, last, flush)
   end
   flush()
   local timing = nil
@@ -119,11 +128,8 @@ local function create_linked(id, queue, priority, delay, due, how, first, last, 
   if timing and (n > 0 or staging) then
     redis.call('HSET', job, F.timing, timing)
   end
-  if holder then
-    replace_holder(holder, id)
-  end
   if unique then
-    claim_unique(id, unique)
+    take_unique(id, unique, holder, overdue)
   end
   if limits then
     declare_limits(limits)
