@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from asyncjobs.errors import OptionError, StorageError, StorageUnavailable
 from asyncjobs.ids import shard_for
-from asyncjobs.lock_hold import LONGEST_WAIT, Hold, new_token
+from asyncjobs.lock_hold import Hold, new_token
 from asyncjobs.locks import Lock, LockTasks, check_lock_name, check_lock_times
 from asyncjobs.storage.base import LockReply, Storage
 
@@ -48,6 +48,8 @@ STRAGGLERS = 0.02
 SPREAD = 0.01
 """Seconds within which those that were told of a release try again; doubled when they divided the servers."""
 MOST_SPREAD = 0.2
+LOOK_AGAIN = 10.0
+"""Seconds within which it is tried again untold: all that were told of a release may have died."""
 UNREACHABLE_DELAY = 1.0
 """Seconds within which it is tried again while too few servers answer."""
 
@@ -151,7 +153,7 @@ class QuorumHold(Hold):
 
     async def wait(self) -> None:
         """After `acquire` was refused, wait until it is worth another try: told by a server, or by chance."""
-        seconds = min(self._free_at - time.monotonic(), LONGEST_WAIT)
+        seconds = min(self._free_at - time.monotonic(), random.uniform(0.5, 1) * LOOK_AGAIN)
         if math.isinf(self._free_at):
             seconds = random.uniform(0.5, 1) * UNREACHABLE_DELAY
         hearing = [
