@@ -61,6 +61,8 @@ class BatchBuilder:
         self._bound: Bound = {}
         # The same as `_jobs`. It is decided once: middleware that comes later mustn't find but a part.
         self._drafts: list[JobDraft] | None = [] if control.middleware else None
+        self._sealed: list[NewJob] | None = None
+        """What its middleware has made of them, once that let them pass."""
         self._open = True
         self._committed = False
         self._refused: AsyncjobsError | None = None
@@ -283,7 +285,10 @@ class RootBatchBuilder(BatchBuilder):
         self._open = False
         if self._refused is not None:
             raise self._refused
-        if self._drafts and not self._committed:
+        if self._sealed is not None:
+            # What may be there already can't be changed any more, so it is sent again as it was.
+            await self._send(self._sealed)
+        elif self._drafts and not self._committed:
             await send_drafts(self._control, self._drafts, self._send_drafted)
         else:
             await self._send(self._jobs)
@@ -291,7 +296,7 @@ class RootBatchBuilder(BatchBuilder):
     async def _send_drafted(
         self, new: Sequence[NewJob], jobs: Sequence[Job[Any]], calls: Sequence[Call[Any]]
     ) -> None:
-        self._bound = bound_jobs(new, jobs, calls)
+        self._bound, self._sealed = bound_jobs(new, jobs, calls), list(new)
         await self._send(new)
 
     async def _send(self, jobs: Sequence[NewJob]) -> None:

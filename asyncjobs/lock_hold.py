@@ -168,7 +168,7 @@ class LockHold(Hold):
         """Try once to get it; if another holds it, be told when that releases it. Raises `StorageError`."""
         if self._waits:
             # What it was told so far is of releases before this.
-            self._told = self._inbox.expect(self._token)
+            self._told = self._inbox.expect(self._token, self.name)
             self._told.clear()
         self.pending = True
         sent = time.monotonic()
@@ -194,7 +194,7 @@ class LockHold(Hold):
 
         Others may have been told as well: it may be refused again, and keeps its place then.
         """
-        told = self._inbox.expect(self._token) if self._told is None else self._told
+        told = self._inbox.expect(self._token, self.name) if self._told is None else self._told
         self._inbox.read(shard_for(self.name, self._storage.shards))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(self._left, LONGEST_WAIT)):

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from asyncjobs.errors import OptionError, StorageError, StorageUnavailable
 from asyncjobs.ids import shard_for
-from asyncjobs.lock_hold import LONGEST_WAIT, Hold, new_token
+from asyncjobs.lock_hold import Hold, new_token
 from asyncjobs.locks import Lock, LockTasks, check_lock_name, check_lock_times
 from asyncjobs.storage.base import LockReply, Storage
 
@@ -48,8 +48,41 @@ STRAGGLERS = 0.02
 SPREAD = 0.01
 """Seconds within which those that were told of a release try again; doubled when they divided the servers."""
 MOST_SPREAD = 0.2
+LOOK_AGAIN = 10.0
+"""Seconds within which it is tried again untold: all that were told of a release may have died."""
 UNREACHABLE_DELAY = 1.0
 """Seconds within which it is tried again while too few servers answer."""
+
+
+class Servers:
+    """Which servers the storages of a Redlock turn out to be on: each is asked once, at its first use."""
+
+    def __init__(self) -> None:
+        self._ids: dict[int, frozenset[str]] = {}
+
+    async def know(self, node: int, storage: Storage) -> None:
+        """Ask a storage, if it isn't known. Raises `StorageUnavailable`."""
+        if node in self._ids:
+            return
+        try:
+            ids = (await storage.server()).run_ids
+        except StorageUnavailable:
+            raise
+        except StorageError:
+            # It doesn't let itself be asked: who has set it up has to know.
+            ids = ()
+        self._ids[node] = frozenset(ids)
+
+    def check(self) -> None:
+        """Raise `OptionError` if two are known to be on one server, of which a majority may be made."""
+        for node, ids in sorted(self._ids.items()):
+            for other in sorted(self._ids.keys()):
+                if other < node and ids & self._ids[other]:
+                    raise OptionError(
+                        f"a Redlock needs a client for each of several independent servers, and number"
+                        f" {other + 1} and {node + 1} of its clients are of the same one: give each another"
+                        f" server, or use client.lock() with a single one"
+                    )
 
 
 class QuorumHold(Hold):
@@ -64,6 +97,7 @@ class QuorumHold(Hold):
         tasks: LockTasks,
         *,
         waits: bool = True,
+        servers: Servers | None = None,
     ) -> None:
         super().__init__(name, ttl_ms, lost)
         self.valid_until = 0.0
@@ -72,6 +106,7 @@ class QuorumHold(Hold):
         self._quorum = len(storages) // 2 + 1
         self._tasks = tasks
         self._waits = waits
+        self._servers = servers or Servers()
         self._patience = min(max(self._ttl * NODE_PATIENCE, LEAST_PATIENCE), MOST_PATIENCE)
         self._token = ""
         self._last: dict[int, asyncio.Task[None]] = {}
@@ -81,7 +116,7 @@ class QuorumHold(Hold):
         self.why_refused = f"too few of {len(storages)} servers answered, and {self._quorum} are needed"
 
     async def acquire(self) -> bool:
-        """Try once to get it."""
+        """Try once to get it. Raises `OptionError` if two storages are on one server."""
         self.pending = True
         waited_as, waited_at = self._token, self._refused
         # No token twice: a late release of the first would let go of the second.
@@ -94,10 +129,12 @@ class QuorumHold(Hold):
                 raise StorageUnavailable("it hasn't answered what came before")
             if node in waited_at:
                 await storage.release_lock(self.name, waited_as, waited_as)
+            await self._servers.know(node, storage)
             return await storage.acquire_lock(self.name, token, self._ttl_ms, token if self._waits else "")
 
         sent = time.monotonic()
         replies = await self._ask(get, lambda reply: reply.number > 0)
+        self._servers.check()
         granted = [reply.number for reply in replies.values() if reply.number]
         if len(granted) >= self._quorum and await self._agree(token, max(granted), sent):
             return True
@@ -151,7 +188,7 @@ class QuorumHold(Hold):
 
     async def wait(self) -> None:
         """After `acquire` was refused, wait until it is worth another try: told by a server, or by chance."""
-        seconds = min(self._free_at - time.monotonic(), LONGEST_WAIT)
+        seconds = min(self._free_at - time.monotonic(), random.uniform(0.5, 1) * LOOK_AGAIN)
         if math.isinf(self._free_at):
             seconds = random.uniform(0.5, 1) * UNREACHABLE_DELAY
         hearing = [
@@ -270,6 +307,7 @@ class Redlock:
             )
         if len({id(client.storage) for client in self.clients}) < len(self.clients):
             raise OptionError("a Redlock needs a client for each server, and one is given twice")
+        self._servers = Servers()
         self._tasks = LockTasks()
 
     async def __aenter__(self) -> Self:
@@ -292,13 +330,15 @@ class Redlock:
         """A lock for a part of your code, as `Client.lock` gives one, on a majority of the servers.
 
         While too few servers can be reached, nobody gets it, and whoever has it loses it. Raises
-        `OptionError`.
+        `OptionError`; so does acquiring it if two of the clients turn out to be of one server.
         """
         check_lock_name(name)
         ttl_ms, seconds = check_lock_times(ttl, wait)
         storages = [client.storage for client in self.clients]
 
         def make(lost: Callable[[], None]) -> QuorumHold:
-            return QuorumHold(storages, name, ttl_ms, lost, self._tasks, waits=seconds != 0)
+            return QuorumHold(
+                storages, name, ttl_ms, lost, self._tasks, waits=seconds != 0, servers=self._servers
+            )
 
         return Lock(name, seconds, make, self._tasks)

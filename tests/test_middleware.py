@@ -29,9 +29,11 @@ from asyncjobs.errors import (
     MiddlewareError,
     OptionError,
     ParentGone,
+    StorageFull,
     StorageUnavailable,
 )
 from asyncjobs.storage.memory import MemoryStorage
+from tests.conftest import ServerFactory
 
 registry = Registry()
 
@@ -519,6 +521,31 @@ class TestErrors:
             open_for_business = False
             await building.commit()
             assert (await client.batch_of(building.id).refresh()).total == 1
+
+    async def test_a_batch_that_could_not_be_sent_is_sent_again_as_middleware_has_made_it(
+        self, own_server: ServerFactory
+    ) -> None:
+        seen = 0
+
+        async def count(context: EnqueueContext, call_next: CallNext) -> None:
+            nonlocal seen
+            seen += 1
+            await call_next()
+
+        server = own_server()
+        async with Client(server.url, middleware=[count, to_bulk]) as client:
+            server.command("CONFIG", "SET", "maxmemory", "1")
+            building = client.batch()
+            job = building.enqueue(double, 1)
+            for _ in range(2):
+                with pytest.raises(StorageFull):
+                    await building.commit()
+            server.command("CONFIG", "SET", "maxmemory", "0")
+            await building.commit()
+            await building.commit()
+            assert (await job.refresh()).queue == "bulk"
+            assert (await client.batch_of(building.id).refresh()).total == 1
+        assert seen == 1
 
     @pytest.mark.parametrize(
         ("wrong", "match"),

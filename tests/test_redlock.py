@@ -21,6 +21,7 @@ from asyncjobs.locks import LockTasks
 from asyncjobs.redlock import DRIFT, QuorumHold
 from asyncjobs.storage.locks import LockReply
 from asyncjobs.storage.memory import MemoryStorage
+from tests.servers import Server
 from tests.waiting import eventually
 
 TTL = 1
@@ -246,6 +247,22 @@ async def test_too_few_servers(nodes: list[Node], count: int) -> None:
 async def test_a_server_that_is_given_twice(nodes: list[Node]) -> None:
     with pytest.raises(OptionError, match="twice"):
         Redlock([Client(nodes[0]), Client(nodes[1]), Client(nodes[0])])
+
+
+async def test_a_server_that_is_given_twice_by_other_addresses(
+    nodes: list[Node], server: Server, redis_url: str
+) -> None:
+    other = redis_url.replace("127.0.0.1", "localhost")
+    assert other != redis_url
+    clients = [Client(redis_url), Client(nodes[0]), Client(other, namespace="other")]
+    async with Redlock(clients) as redlock:
+        with pytest.raises(OptionError, match="number 1 and 3 of its clients are of the same one"):
+            await redlock.lock("ledger", ttl=TTL).acquire()
+
+        async def released() -> bool:
+            return not any([await client.locks() for client in clients])
+
+        await eventually(released)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 TOLD_LIMIT = 8
-"""Waiting ones that are told when a lock is released: some of them may have died."""
+"""Inboxes of waiting ones that are told when a lock is released: some of them may have died."""
 
 WAITER_MS = 90_000
 """A waiting one that hasn't tried again for so long doesn't wait any more."""
@@ -15,7 +15,10 @@ TOLD_MS = 5_000
 """The same, of one that was told of the release."""
 
 DROP_LIMIT = 100
-"""Of those that don't wait any more, so many are forgotten at a time."""
+"""Of those that don't wait any more, so many are forgotten at a time.
+
+And of those that do, so many are looked at to find some to tell.
+"""
 
 SWEPT = 2
 """Locks whose holders died, of which each acquiring forgets so many; so there are never many of them."""
@@ -67,12 +70,13 @@ class LockStorage(Protocol):
 
         Its holder is answered with its number once more, and has `ttl_ms` from now on.
 
-        If another holds it and an `inbox` is given, the token waits there: the `TOLD_LIMIT` longest waiting
-        ones are told when the lock is released (`Storage.receive` on the lock's shard gives the token), and
-        may try again; who comes first gets it. None is told if the holder dies, so all have to try again
-        anyway when the time left has passed. Each keeps its place until it acquires the lock, withdraws, or
-        hasn't tried again for `WAITER_MS`, or for `TOLD_MS` after it was told: so those that have died are
-        forgotten.
+        If another holds it and an `inbox` is given, the token waits there: when the lock is released the
+        longest waiting ones are told, one of each of `TOLD_LIMIT` inboxes (`Storage.receive` on the lock's
+        shard gives the token), and may try again; who comes first gets it. None is told if the holder dies,
+        so all have to try again anyway when the time left has passed; and now and then before, one for an
+        inbox, as those that were told may have died. Each keeps its place until it acquires the lock,
+        withdraws, or hasn't tried again for `WAITER_MS`, or for `TOLD_MS` after it was told: so those that
+        have died are forgotten.
         """
         ...
 

@@ -158,6 +158,8 @@ class ServerRecord:
     """Connections that it has."""
     policy: str = ""
     """What it does when it is full: anything but "noeviction" loses jobs."""
+    run_ids: tuple[str, ...] = ()
+    """What tells a server from all others, and from itself before it was restarted; as far as it is said."""
 
 
 @dataclass(slots=True)

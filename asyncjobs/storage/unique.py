@@ -23,7 +23,11 @@ class UniqueClaim:
 
     A key counts as free if its holder is gone, or has ended, `PERIOD` excepted. It is let go of in the very
     step that ends, starts or removes its holder. A job that is enqueued again by hand claims it again, but
-    for `PERIOD`; one that is retried, released or recovered doesn't.
+    for `PERIOD`; one that is retried, released or recovered doesn't. A member of a batch that is removed
+    while that is staging lets go of it even if it is for a `PERIOD`, as it never appeared.
+
+    Nor does a holder count that is sure never to run again: one that waits and is past its deadline, which
+    then becomes `cancelled` as `expired`, and one that runs and is to be cancelled. (`PERIOD` excepted.)
     """
 
     key: str

@@ -12,6 +12,8 @@ import pytest
 from asyncjobs import Client
 from asyncjobs.errors import LockLost
 from asyncjobs.lock_hold import LONGEST_WAIT
+from asyncjobs.lock_inbox import LOOK_AGAIN
+from asyncjobs.storage.locks import TOLD_LIMIT
 from tests.conftest import ServerFactory
 from tests.faults.apps.holding import NAME
 from tests.faults.conftest import ProcessFactory
@@ -72,6 +74,24 @@ async def test_those_that_were_killed_as_they_waited_keep_nobody_else_waiting(
         lock = await asyncio.wait_for(getting, LONGEST_WAIT / 2)
         assert not lock.lost
         await lock.release()
+
+
+@pytest.mark.parametrize("clients", [1, TOLD_LIMIT])
+async def test_a_free_lock_is_had_soon_though_all_that_were_told_have_died(
+    redis_url: str, clients: int
+) -> None:
+    async with Client(redis_url) as client, Client(redis_url) as other:
+        lock = client.lock(NAME, ttl=3600)
+        await lock.acquire()
+        for number in range(TOLD_LIMIT):
+            # As of processes that were killed since.
+            await client.storage.acquire_lock(NAME, f"dead-{number}", 1_000, f"inbox-{number % clients}")
+        getting = asyncio.create_task(other.lock(NAME, ttl=3600).__aenter__())
+        await waiting(client, TOLD_LIMIT + 1)
+        await lock.release()
+        # Of one client, only the first was told; else it takes until the living one looks by itself.
+        had = await asyncio.wait_for(getting, SLACK if clients == 1 else LOOK_AGAIN + SLACK)
+        await had.release()
 
 
 async def test_a_holder_that_stood_still_past_the_ttl_stops_when_it_goes_on(

@@ -6,11 +6,12 @@ import logging
 
 import pytest
 
-from asyncjobs import Client, Registry, Worker
+from asyncjobs import Client, Limit, Registry, Worker
 from asyncjobs.ids import new_id, shard_of
+from asyncjobs.storage.audit import MEND_LIMIT
 from asyncjobs.storage.base import NewJob
 from asyncjobs.storage.redis import scripts
-from asyncjobs.storage.redis.keys import BATCH_FIELDS, FIELDS, STATES, Keys, hash_tag
+from asyncjobs.storage.redis.keys import BATCH_FIELDS, FIELDS, LIMIT_FIELDS, STATES, Keys, hash_tag
 from asyncjobs.storage.redis.storage import RedisStorage
 from asyncjobs.storage.states import State
 from tests.servers import Server
@@ -24,6 +25,11 @@ SHARDS = 3
 @registry.job
 async def double(number: int) -> int:
     return 2 * number
+
+
+@registry.job(limits=[Limit("slot", concurrency=1)])
+async def slowly(number: int) -> int:
+    return number
 
 
 def key_of(kind: str, job_id: str) -> str:
@@ -87,6 +93,37 @@ async def test_what_is_too_much_for_one_step(server: Server):
         found = await client.batch_of(batch.id).refresh()
         assert (found.state, found.succeeded) == ("succeeded", count)
         assert (await client.stats()).totals["succeeded"] == count + 1
+
+
+async def test_of_many_that_wait_for_a_limit_some_are_looked_at_in_a_step(server: Server):
+    count = 1_700
+    waiters, limit = KEYS.key("limit_waiters", "slot:default"), KEYS.key("limit", "slot")
+    async with Client(server.url, registry=registry) as client:
+        await client.enqueue_many(slowly.call(number) for number in range(count))
+        waiting = LIMIT_FIELDS["waiting"] + "default"
+        for number in range(600):
+            server.command("ZADD", waiters, number, f"stray-{number}")
+        server.command("HSET", limit, waiting, 7)
+        (mending,) = await client.repair(pause=0)
+        assert mending.is_done
+        assert f"it counts {count - 1} of default that wait where it said 7" in mending.text
+        assert "are not said to wait for it any more (stray-" in mending.text
+        assert (server.command("HGET", limit, waiting), server.command("ZCARD", waiters)) == (
+            str(count - 1).encode(),
+            count - 1,
+        )
+        assert await client.check(pause=0) == []
+
+
+async def test_what_is_let_in_is_not_counted_where_too_many_are_enqueued(server: Server):
+    async with Client(server.url, registry=registry) as client:
+        await client.enqueue_many(slowly.call(number) for number in range(2))
+        await client.enqueue_many(double.call(number) for number in range(10 * MEND_LIMIT))
+        server.command("HSET", KEYS.key("limit", "slot"), LIMIT_FIELDS["running"], 1)
+        (mending,) = await client.repair(pause=0)
+        assert not mending.is_done
+        assert "more are too many to be counted in one step" in mending.text
+        assert server.command("HGET", KEYS.key("limit", "slot"), LIMIT_FIELDS["running"]) == b"1"
 
 
 async def test_a_batch_that_is_made_anew_cant_finish_before_it_is_counted(server: Server):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 from typing import Literal
 
 import pytest
 
 from asyncjobs import Client, Unique
-from asyncjobs.errors import UniqueConflict
+from asyncjobs.errors import StorageError, UniqueConflict
 from asyncjobs.storage.base import STAGING_MS
 from asyncjobs.storage.redis import RedisStorage, scripts
+from asyncjobs.storage.redis.keys import Keys, hash_tag
 from tests.faults.apps import limited
 from tests.faults.conftest import ProcessFactory, WorkerFactory
 from tests.faults.ledger import Ledger
@@ -57,6 +59,19 @@ async def test_a_key_is_free_only_when_the_job_of_a_dead_worker_has_ended(
             assert one.created_at >= finished_at
         assert len(ids) > 1
         await in_order(client, len(ids))
+
+
+async def test_a_key_is_held_for_no_time_by_a_job_that_could_not_be_created(server: Server) -> None:
+    for_a_day = limited.unique_at_gate.options(unique=Unique("{key}", until=timedelta(days=1)))
+    queue = Keys(hash_tag("asyncjobs", 0, 1)).key("queue", "default")
+    async with Client(server.url, registry=limited.registry) as client:
+        server.command("SET", queue, "something else")
+        with pytest.raises(StorageError, match="its key in Redis holds something else"):
+            await client.enqueue(for_a_day, "key", "never")
+        server.command("DEL", queue)
+        job = await client.enqueue(for_a_day, "key", "never")
+        assert (await job.refresh()).state == "enqueued"
+        await in_order(client, 1)
 
 
 async def test_one_that_is_held_until_it_has_started_is_not_held_again(

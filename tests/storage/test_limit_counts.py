@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from asyncjobs.ids import new_id
 from asyncjobs.storage.base import ExchangeRequest, Finish, LimitUse, NewJob, Numbers, Outcome
 from asyncjobs.storage.redis import RedisStorage
@@ -59,4 +61,28 @@ async def test_a_limit_that_was_a_rate_keeps_what_it_counts(server: Server) -> N
     await storage.exchange(0, ExchangeRequest("worker", 4, 0, ["default"], finishes=[end]))
     assert await run(storage, 5) == 1
     assert await storage.limits() == ([], 0)
+    await storage.close()
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+async def test_starts_are_kept_for_as_long_as_a_span_that_was_made_longer(
+    server: Server, by_hand: bool
+) -> None:
+    storage = RedisStorage(server.url)
+    await storage.open()
+    await storage.register(0, "worker", {}, 60_000)
+    longer = Numbers(5, 3_600_000)
+    # The second key is none that is at hand when the numbers change.
+    await storage.create([job("growing", key) for key in ("one", "two")])
+    assert await run(storage, 1) == 2
+    if by_hand:
+        await storage.set_limit("growing", longer)
+    else:
+        await storage.create([job("growing", "one", longer)])
+    while await storage.carry_on(0):
+        pass
+    for key in ("one", "two"):
+        assert server.command("PTTL", KEYS.key("limit_starts", f"growing:{key}")) > longer.per_ms
+        passes = server.command("PTTL", KEYS.key("limit", f"growing:{key}"))
+        assert passes == -1 or passes > longer.per_ms
     await storage.close()

@@ -26,7 +26,7 @@ _SUBJECTS = (
     *("finishing", "following_up", "handing_over", "leases", "limiting", "locking", "moving", "ordering"),
     *("queues", "rate_limiting", "reading", "reaping", "recurring", "recurring_control"),
     *("recurring_limited", "recurring_rescheduled", "retention", "scene", "throttling", "unique_jobs"),
-    *("unique_continued", "waiting"),
+    *("unique_continued", "unique_holders", "waiting"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
 
@@ -57,6 +57,7 @@ from asyncjobs.storage.conformance.retention import RetentionTests  # noqa: E402
 from asyncjobs.storage.conformance.scene import Fixtures, MovableClock, StorageFactory  # noqa: E402
 from asyncjobs.storage.conformance.throttling import ThrottlingTests  # noqa: E402
 from asyncjobs.storage.conformance.unique_continued import UniqueContinuedTests  # noqa: E402
+from asyncjobs.storage.conformance.unique_holders import UniqueHolderTests  # noqa: E402
 from asyncjobs.storage.conformance.unique_jobs import UniqueJobsTests  # noqa: E402
 from asyncjobs.storage.conformance.waiting import WaitingTests  # noqa: E402
 
@@ -91,6 +92,7 @@ class StorageConformance(
     RateLimitingTests,
     UniqueContinuedTests,
     UniqueJobsTests,
+    UniqueHolderTests,
     ExpiringTests,
     RecurringLimitedTests,
     Fixtures,

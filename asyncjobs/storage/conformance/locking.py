@@ -246,24 +246,45 @@ class LockTests:
 
     async def test_the_first_several_are_told_in_the_order_in_which_they_came(self, scene: Scene) -> None:
         await _acquire(scene, "one")
-        tokens = [f"token {number}" for number in range(TOLD_LIMIT + 2)]
+        tokens = [f"token-{number}" for number in range(TOLD_LIMIT + 2)]
         for token in reversed(tokens):
-            await _acquire(scene, token, inbox="inbox")
+            await _acquire(scene, token, inbox=token)
             scene.clock.advance(1)
         tokens.reverse()
         # Asking again doesn't cost the first one its place.
-        await _acquire(scene, tokens[0], inbox="inbox")
+        await _acquire(scene, tokens[0], inbox=tokens[0])
         assert await _waiting(scene) == TOLD_LIMIT + 2
 
         await scene.storage.release_lock("ledger", "one")
-        assert await _told(scene, "inbox") == tokens[:TOLD_LIMIT]
+        for token in tokens[:TOLD_LIMIT]:
+            assert await _told(scene, token) == [token]
+        for token in tokens[TOLD_LIMIT:]:
+            assert await _told(scene, token, BRIEFLY) == []
 
         # The others' turn comes when the first have died.
         await _acquire(scene, "one")
         scene.clock.advance(TOLD_MS)
         assert await _waiting(scene) == 2
         await scene.storage.release_lock("ledger", "one")
-        assert await _told(scene, "inbox") == tokens[TOLD_LIMIT:]
+        for token in tokens[TOLD_LIMIT:]:
+            assert await _told(scene, token) == [token]
+
+    async def test_of_those_that_wait_at_one_inbox_the_first_is_told(self, scene: Scene) -> None:
+        await _acquire(scene, "one")
+        crowd = [f"token {number}" for number in range(TOLD_LIMIT)]
+        for token in [*crowd, "other"]:
+            await _acquire(scene, token, inbox="crowd" if token in crowd else "other")
+            scene.clock.advance(1)
+
+        await scene.storage.release_lock("ledger", "one")
+
+        # However many of a process died at once, they are told in vain once.
+        assert await _told(scene, "crowd") == crowd[:1]
+        assert await _told(scene, "other") == ["other"]
+        assert await _acquire(scene, "other", inbox="other") > 0
+        await scene.storage.release_lock("ledger", crowd[0], "crowd")
+        await scene.storage.release_lock("ledger", "other")
+        assert await _told(scene, "crowd") == [crowd[1]]
 
     async def test_one_that_does_not_try_again_waits_no_longer(self, scene: Scene) -> None:
         await scene.storage.acquire_lock("ledger", "one", 10 * WAITER_MS)

@@ -305,6 +305,28 @@ class RateLimitingTests:
         await limit.set(3, PER)
         assert [grant.id for grant in await worker.take(5)] == ids[2:]
 
+    @pytest.mark.parametrize("by_hand", [True, False])
+    async def test_a_longer_span_counts_what_has_started_under_a_shorter_one(
+        self, scene: Scene, by_hand: bool
+    ) -> None:
+        limit = Limited(scene, most=2, per_ms=PER)
+        await limit.create_many(2)
+        worker = await scene.worker()
+        began = scene.clock()
+        await worker.take(2)
+
+        longer = LimitUse(limit.name, "", Numbers(2, 100 * PER))
+        if by_hand:
+            await limit.set(2, 100 * PER)
+        last = await scene.create(limits=[limit.use() if by_hand else longer])
+        await scene.carry_on()
+
+        assert await limit.record() == LimitRecord(limit.id, longer.numbers, 0, 2, 0, 1)
+        scene.clock.now_ms = began + 100 * PER - 1
+        assert await worker.take(2) == []
+        scene.clock.advance(1)
+        assert [grant.id for grant in await worker.take(2)] == [last]
+
     @pytest.mark.parametrize(
         ("before", "after"), [(Numbers(1), Numbers(1, PER)), (Numbers(1, PER), Numbers(1))]
     )

@@ -230,6 +230,7 @@ def _give_up(shard: Shard, batch: Batch) -> None:
         for name in list(member.members):
             if name in shard.jobs:
                 detach(shard, shard.jobs[name])
+                shard.unique.disown(shard.jobs[name])
                 shard.remove(shard.jobs[name])
     conclude(shard)
     for member in given_up:

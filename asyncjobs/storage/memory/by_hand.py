@@ -18,7 +18,14 @@ from asyncjobs.storage.base import (
     Until,
 )
 from asyncjobs.storage.memory.entries import Job, Place
-from asyncjobs.storage.memory.follow_up import called_off, conclude, create_linked, detach, reopen
+from asyncjobs.storage.memory.follow_up import (
+    called_off,
+    conclude,
+    create_linked,
+    detach,
+    expire_holder,
+    reopen,
+)
 from asyncjobs.storage.memory.shard import Shard
 from asyncjobs.storage.memory.throttling import enter_queue
 
@@ -119,6 +126,7 @@ def requeue(shard: Shard, job_id: str, request_id: str) -> Requeued:
     else:
         shard.enqueue(job)
     if claim:
+        expire_holder(shard, claim.key)
         shard.unique.claim(job_id, claim)
     shard.record(job, "requeued")
     conclude(shard, set() if full else {job.queue})
@@ -184,6 +192,9 @@ def delete(shard: Shard, job_id: str, request_id: str) -> Deleted:
 def _remove(shard: Shard, job: Job) -> None:
     if job.state in (State.AWAITING, State.STAGING):
         detach(shard, job)
+    batch = shard.batches.get(job.batch)
+    if batch is not None and batch.state is BatchState.STAGING:
+        shard.unique.disown(job)
     shard.remove(job)
 
 

@@ -198,6 +198,7 @@ def create_linked(shard: Shard, new: NewJob, shards: int, queues: set[str]) -> C
     if new.unique:
         if holder:
             replace(shard, shard.jobs.get(holder), new.id)
+        expire_holder(shard, new.unique.key)
         shard.unique.claim(new.id, new.unique)
     for use in new.limits:
         shard.limits.declare(use)
@@ -256,6 +257,13 @@ def replace(shard: Shard, holder: Job | None, job_id: str) -> None:
     why = pack_error("Replaced", f"job {job_id} of the same unique key took its place", "")
     shard.record(holder, "cancelled", error=why)
     shard.end(holder, State.CANCELLED)
+
+
+def expire_holder(shard: Shard, key: str) -> None:
+    """Whoever has a unique key and is past its deadline is cancelled now, and not when its turn comes."""
+    if (overdue := shard.unique.overdue(key)) is not None:
+        shard.record(overdue, "expired")
+        shard.end(overdue, State.CANCELLED)
 
 
 def join(shard: Shard, batch: Batch, member: str) -> None:

@@ -6,6 +6,7 @@ from itertools import islice
 
 from asyncjobs.ids import shard_for
 from asyncjobs.storage.locks import (
+    DROP_LIMIT,
     SWEPT,
     TOLD_LIMIT,
     TOLD_MS,
@@ -67,9 +68,12 @@ class MemoryLocks:
                 return
             shard.locks.pop(name, None)
             waiters = shard.lock_waiters.get(name, {}).values()
-            for waiter in sorted(waiters, key=lambda one: (one.since_ms, one.token, one.inbox))[:TOLD_LIMIT]:
-                waiter.until_ms = min(waiter.until_ms, shard.now() + TOLD_MS)
-                shard.tell(waiter.token, [waiter.inbox])
+            heard: set[str] = set()
+            for waiter in sorted(waiters, key=lambda one: (one.since_ms, one.token, one.inbox))[:DROP_LIMIT]:
+                if len(heard) < TOLD_LIMIT and waiter.inbox not in heard:
+                    heard.add(waiter.inbox)
+                    waiter.until_ms = min(waiter.until_ms, shard.now() + TOLD_MS)
+                    shard.tell(waiter.token, [waiter.inbox])
 
     async def get_lock(self, name: str) -> LockRecord | None:
         """See `LockStorage.get_lock`."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from asyncjobs.clock import Clock
-from asyncjobs.storage.base import UniqueClaim, Until
+from asyncjobs.storage.base import State, UniqueClaim, Until
 from asyncjobs.storage.memory.entries import Job
 
 
@@ -34,7 +34,21 @@ class UniqueKeys:
         if hold.until_ms is not None:
             return hold.job_id if hold.until_ms > self._now() else None
         job = self._jobs.get(hold.job_id)
-        return hold.job_id if job is not None and not job.state.is_final else None
+        if job is None or job.state.is_final or job.cancel_requested or self._is_overdue(job):
+            return None
+        return hold.job_id
+
+    def overdue(self, key: str) -> Job | None:
+        """The job that has a key, but is past its deadline, so that it holds it no longer."""
+        hold = self.held.get(key)
+        if hold is None or hold.until_ms is not None:
+            return None
+        job = self._jobs.get(hold.job_id)
+        return job if job is not None and not job.state.is_final and self._is_overdue(job) else None
+
+    def _is_overdue(self, job: Job) -> bool:
+        waits = job.state is not State.PROCESSING
+        return waits and bool(job.deadline_ms) and self._now() >= job.deadline_ms
 
     def claim(self, job_id: str, claim: UniqueClaim) -> None:
         """A job takes a key, whoever has it."""
@@ -48,4 +62,10 @@ class UniqueKeys:
             return
         hold = self.held.get(claim.key)
         if hold is not None and hold.job_id == job.id:
+            del self.held[claim.key]
+
+    def disown(self, job: Job) -> None:
+        """A job that never appeared lets go of its key, for whatever time it has it."""
+        claim = job.claim
+        if claim is not None and (hold := self.held.get(claim.key)) and hold.job_id == job.id:
             del self.held[claim.key]

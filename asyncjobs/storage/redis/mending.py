@@ -238,7 +238,19 @@ async def _queue(part: Shard, finding: Finding, apply: str) -> str:
 
 
 async def _limit(part: Shard, finding: Finding, apply: str) -> str:
-    return _text(await part.run(scripts.MEND_LIMIT, part.now(), apply, finding.id, finding.place))
+    told: list[str] = []
+    for queue in finding.place.split():
+        cursor = b"0"
+        while True:
+            which = (finding.id, queue, cursor, MEND_LIMIT)
+            cursor, done = await part.run(scripts.MEND_THROTTLED, part.now(), apply, *which)
+            told.append(_text(done))
+            if cursor == b"0":
+                break
+    told.append(_text(await part.run(scripts.MEND_LIMIT, part.now(), apply, finding.id, finding.place)))
+    if told[-1].startswith("!"):
+        return told[-1]
+    return "; ".join(filter(None, told))
 
 
 async def _unique(part: Shard, finding: Finding, apply: str) -> str:

@@ -99,6 +99,7 @@ class RedisReading:
             total("maxmemory"),
             total("connected_clients"),
             first.get("maxmemory_policy", ""),
+            tuple(sorted(servers.keys() - {""})),
         )
 
     async def stats(self) -> Stats:

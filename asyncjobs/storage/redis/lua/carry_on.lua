@@ -68,7 +68,7 @@ local function go_on()
     local ids = redis.call('ZRANGEBYLEX', K.active_limits, from, '(' .. name .. ';', 'LIMIT', 0, WINDOWS_LIMIT)
     for _, id in ipairs(ids) do
       if id == name or string.sub(id, 1, #name + 1) == name .. ':' then
-        touch(entry_of(id))
+        renumber(entry_of(id))
       end
     end
     if #ids == WINDOWS_LIMIT then

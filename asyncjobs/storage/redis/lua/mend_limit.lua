@@ -1,33 +1,42 @@
 -- mend_limit: a limit counts the jobs that are under it, and lets in those that it has room for.
 -- KEYS: t. ARGV: now, apply ("" = only say what would be done), id, queues (that it may be waited for
 -- in, besides those that are known, with spaces between).
--- Reply: what is done, "" if nothing is wrong; after a "!", why nothing can be done. O(leases + ids in queues + waiters).
+-- Reply: what is done, "" if nothing is wrong; after a "!", why nothing can be done. O(leases + ids in queues), at most AT_ONCE
+-- of them, and O(queues); those that wait are only counted: mend_throttled has looked at each.
 -- @include now
 -- @include repairs
 -- @include conclude
-local AT_ONCE = 40 * MEND_LIMIT
-local key, id, busy = K.limit(A.id), A.id, nil
+local AT_ONCE = 10 * MEND_LIMIT
+local key, id, left, busy = K.limit(A.id), A.id, AT_ONCE, false
 local held, let_in, waiting, known = 0, {}, {}, nil
 
 -- Whether a job is in a state and under this limit, and whether it counts it as a rate.
 local function is_under(job, state, queue)
-  local row = redis.pcall('HMGET', K.job(job), F.state, F.queue, F.limits, F.throttled_by)
+  local row = redis.pcall('HMGET', K.job(job), F.state, F.queue, F.limits)
   if row[1] ~= state or not row[3] or (queue and row[2] ~= queue) then
     return false
   end
   for _, use in ipairs(uses_of(row[3])) do
     if use.id == id then
       known = use
-      return true, use.per > 0, string.sub(row[4] or '', 3) == id
+      return true, use.per > 0
     end
   end
   return false
 end
 
+-- Whether so many more can be looked at in this step, for what is counted in several would be of several moments.
+local function can_count(n)
+  left = left - n
+  busy = busy or left < 0
+  return not busy
+end
+
 local function count_held()
   for _, worker in ipairs(redis.call('ZRANGE', K.workers, 0, -1)) do
-    local jobs = redis.pcall('SMEMBERS', K.held(worker))
-    for _, job in ipairs(jobs.err and {} or jobs) do
+    local held_by = K.held(worker)
+    local n = redis.pcall('SCARD', held_by)
+    for _, job in ipairs(type(n) == 'number' and can_count(n) and redis.call('SMEMBERS', held_by) or {}) do
       local is_held, is_rate = is_under(job, S.processing)
       held = held + (is_held and not is_rate and 1 or 0)
     end
@@ -41,9 +50,7 @@ local function count_let_in(queue)
   local seen = {}
   for _, place in ipairs(places) do
     local length = redis.pcall(place[1], place[3])
-    if type(length) == 'number' and length > AT_ONCE then
-      busy = queue
-    elseif type(length) == 'number' then
+    if type(length) == 'number' and can_count(length) then
       for _, job in ipairs(redis.call(place[2], place[3], 0, -1)) do
         if not seen[job] and is_under(job, S.enqueued, queue) then
           seen[job] = true
@@ -55,16 +62,12 @@ local function count_let_in(queue)
 end
 
 local function count_waiting(queue)
-  local waiters = redis.pcall('ZRANGE', K.limit_waiters(id .. ':' .. queue), 0, -1)
-  for _, job in ipairs(waiters.err and {} or waiters) do
-    local is_there, _, waits = is_under(job, S.throttled, queue)
-    if is_there and waits then
-      waiting[queue] = (waiting[queue] or 0) + 1
-    else
-      to_mend(job .. ' is not said to wait for it any more', function()
-        redis.call('ZREM', K.limit_waiters(id .. ':' .. queue), job)
-      end)
-    end
+  local waiters = K.limit_waiters(id .. ':' .. queue)
+  local n = redis.pcall('ZCARD', waiters)
+  if type(n) == 'number' and n > 0 then
+    waiting[queue] = n
+    -- What numbers it should have is known from any.
+    is_under(redis.call('ZRANGE', waiters, 0, 0)[1], S.throttled, queue)
   end
 end
 
@@ -90,7 +93,7 @@ for queue in pairs(queues) do
   count_waiting(queue)
 end
 if busy then
-  return '!try again when queue ' .. busy .. ' has fewer jobs: these are too many to be counted in one step'
+  return '!try again when no more than ' .. AT_ONCE .. ' jobs are enqueued and run: more are too many to be counted in one step'
 end
 
 local function compare(field, n, what)

@@ -7,7 +7,9 @@
 local value = redis.pcall('GET', K.unique(A.key))
 value = type(value) == 'string' and value or nil
 local id, til = string.match(value or '', '^(%S+) ?(%d*)$')
-local holder, left = holder_of(A.key), redis.call('PTTL', K.unique(A.key))
+local holder, overdue = holder_of(A.key)
+local left = redis.call('PTTL', K.unique(A.key))
+holder = holder or overdue
 
 local function claim_of(job)
   local row = redis.pcall('HMGET', K.job(job), F.unique, F.state, F.started)

@@ -5,6 +5,7 @@
 -- @include leave_list
 -- @include place
 -- @include history
+-- @include cancel_job
 -- @include conclude
 local job = K.job(A.id)
 local row = redis.call('HMGET', job, F.state, F.queue, F.priority, F.requests, F.attempt, F.ghost_in, F.result, F.batch,
@@ -28,8 +29,9 @@ if row[8] then
   end
 end
 local period = row[10] and string.sub(row[10], 1, 1) == 'p'
+local holder, overdue = nil, nil
 if row[10] and not period then
-  local holder = holder_of(string.match(row[10], '^%S+ %S+ (.*)$'))
+  holder, overdue = holder_of(string.match(row[10], '^%S+ %S+ (.*)$'))
   if holder and holder ~= A.id then
     return Requeued.NOT_UNIQUE
   end
@@ -48,6 +50,9 @@ end
 redis.call('HSET', job, F.enqueued, now)
 leave_list(A.id, state)
 if row[10] and not period then
+  if overdue then
+    cancel_job(overdue, nil, 'expired')
+  end
   claim_unique(A.id, row[10])
 end
 if row[8] then

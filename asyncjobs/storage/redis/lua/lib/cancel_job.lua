@@ -1,6 +1,6 @@
--- cancel_job(id, why), end_cancelled(id, event, why): a waiting job becomes cancelled, a running one's worker is told, one
+-- cancel_job(id, why, event), end_cancelled(id, event, why): a waiting job becomes cancelled, a running one's worker is told, one
 -- that has ended is left: a Cancelled code. The second one is for a job that waits nowhere any more. `why`: a packed
--- error for the history, or nil. To be followed by conclude.
+-- error for the history, or nil; `event`: what that calls it, "cancelled" if nil. To be followed by conclude.
 -- O(log n + parents, bounded); O(ids in its queue) for one that was moved, and whose id still lies where it was.
 -- @include unplace
 -- @include follow_up
@@ -20,7 +20,7 @@ local function end_cancelled(id, event, why)
   ended(id, S.cancelled, row[3], row[4])
 end
 
-local function cancel_job(id, why)
+local function cancel_job(id, why, event)
   local job = K.job(id)
   local row = redis.pcall('HMGET', job, F.state, F.queue, F.priority, F.worker, F.parents, F.limits,
     F.throttled_by, F.ghost_in)
@@ -45,6 +45,6 @@ local function cancel_job(id, why)
   if row[5] and (state == S.awaiting or state == S.staging) then
     detach_rest(id, row[5], detach(id, row[5], 1))
   end
-  end_cancelled(id, 'cancelled', why)
+  end_cancelled(id, event or 'cancelled', why)
   return Cancelled.CANCELLED
 end

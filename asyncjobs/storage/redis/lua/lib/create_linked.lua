@@ -27,8 +27,18 @@ local function replace_holder(holder, id)
   end
 end
 
+-- A job takes its key from who has it, if anybody.
+local function take_unique(id, unique, holder, overdue)
+  if holder then
+    replace_holder(holder, id)
+  elseif overdue then
+    cancel_job(overdue, nil, 'expired')
+  end
+  claim_unique(id, unique)
+end
+
 -- One that can run at once.
-local function create_ready(id, queue, priority, flags, expires, unique, holder, limits, first, last, flush)
+local function create_ready(id, queue, priority, flags, expires, unique, holder, overdue, limits, first, last, flush)
   local job = K.job(id)
   redis.call('HSET', job, F.state, S.enqueued, F.created, now, F.queue, queue, F.linked, flags .. ':',
     unpack(ARGV, first, last))
@@ -38,12 +48,11 @@ local function create_ready(id, queue, priority, flags, expires, unique, holder,
   if expires ~= '0' then
     redis.call('HSET', job, F.deadline, string.format('%.0f', now + expires))
   end
-  if holder then
+  if holder or overdue then
     flush()
-    replace_holder(holder, id)
   end
   if unique then
-    claim_unique(id, unique)
+    take_unique(id, unique, holder, overdue)
   end
   if limits then
     declare_limits(limits)
@@ -96,9 +105,9 @@ local function create_linked(id, queue, priority, delay, due, how, first, last, 
       return Created.PARENT_GONE
     end
   end
-  local holder = nil
+  local holder, overdue = nil, nil
   if unique then
-    holder = holder_of(string.match(unique, '^%S+ %S+ (.*)$'))
+    holder, overdue = holder_of(string.match(unique, '^%S+ %S+ (.*)$'))
     -- What it is to run after doesn't make way for it: then neither would ever run.
     if holder and (replaces == '0' or (n > 0 and comes_before(holder, parents))) then
       return Created.CONFLICT, holder
@@ -106,7 +115,7 @@ local function create_linked(id, queue, priority, delay, due, how, first, last, 
   end
 
   if n == 0 and batch == '-' and math.max(now + delay, tonumber(due)) <= now then
-    return create_ready(id, queue, priority, flags, expires, unique, holder, limits, first, last, flush)
+    return create_ready(id, queue, priority, flags, expires, unique, holder, overdue, limits, first, last, flush)
   end
   flush()
   local timing = nil
@@ -121,11 +130,8 @@ local function create_linked(id, queue, priority, delay, due, how, first, last, 
   if timing and (n > 0 or staging) then
     redis.call('HSET', job, F.timing, timing)
   end
-  if holder then
-    replace_holder(holder, id)
-  end
   if unique then
-    claim_unique(id, unique)
+    take_unique(id, unique, holder, overdue)
   end
   if limits then
     declare_limits(limits)

@@ -25,7 +25,10 @@ local function delete_job(id)
   local rest = waits and detach(id, row[7], 1)
   remove(id, true)
   detach_rest(id, row[7], rest)
-  if row[10] then
+  local batch = row[10] and row[5] and redis.call('HGET', K.batch(row[5]), B.state)
+  if batch == S.staging or batch == STUB then
+    disown_unique(id, row[10])
+  elseif row[10] then
     release_unique(id, row[10])
   end
   gone(id, state, row[5], row[6])

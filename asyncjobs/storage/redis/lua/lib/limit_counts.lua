@@ -1,5 +1,6 @@
--- uses_of(limits), entry_of(id, use), touch(entry), declare_limits(limits), room(entry, queue), save_limits(): what is counted of
--- limits (see `LimitStorage`). What a script changes is kept in `ledger` and written once, by save_limits. Needs `put_off`.
+-- uses_of(limits), entry_of(id, use), touch(entry), renumber(entry), declare_limits(limits), room(entry, queue), save_limits(): what
+-- is counted of limits (see `LimitStorage`). What a script changes is kept in `ledger` and written once,
+-- by save_limits. Needs `put_off`.
 -- O(1) each, once a script for each limit; O(starts that have left its window) for a rate.
 local ledger = {
   all = {}, entries = {}, touched = {}, numbers = {}, uses = {}, throttled = {}, woken = {}, busy = {}, idle = {}, rates = 0,
@@ -46,6 +47,12 @@ local function touch(entry)
     entry.touched = true
     ledger.touched[#ledger.touched + 1] = entry
   end
+end
+
+-- Its numbers may be others than those that it was saved with.
+local function renumber(entry)
+  entry.renumbered = true
+  touch(entry)
 end
 
 -- A count is never less than 0, whatever was lost.
@@ -120,7 +127,7 @@ local function declare(use)
     if name_of(entry.id) == name then
       entry.most, entry.per = use.most, use.per
       forget_starts(entry)
-      touch(entry)
+      renumber(entry)
     end
   end
   if numbers then
@@ -216,6 +223,9 @@ local function save(entry)
   end
   if entry.starts > 0 then
     redis.call('RPUSH', K.limit_starts(entry.id), string.format('%.0f %.0f', now, entry.starts))
+  end
+  if entry.starts > 0 or (entry.renumbered and entry.per > 0 and entry.started > 0) then
+    -- A longer span counts what started under a shorter one, which would have Redis forget it sooner.
     redis.call('PEXPIRE', K.limit_starts(entry.id), entry.per + STUB_MS)
   end
   if entry.per == 0 and was[L.started] then

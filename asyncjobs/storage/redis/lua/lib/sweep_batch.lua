@@ -34,7 +34,7 @@ local function sweep_members(batch)
         tell(K.job(id), id, row[2])
       end
       if row[4] then
-        release_unique(id, row[4])
+        disown_unique(id, row[4])
       end
       local rest = row[3] and detach(id, row[3], 1)
       remove(id, true)

@@ -42,7 +42,7 @@ local function unmake(id)
     left_queue(row[1], row[3])
   end
   if row[2] then
-    release_unique(id, row[2])
+    disown_unique(id, row[2])
   end
   redis.call('UNLINK', K.job(id))
 end
