@@ -63,9 +63,10 @@ def check_wanted(text: str) -> State | str:
 
 
 async def find_members(
-    client: Client, batch_id: str, wanted: State | str, *, offset: int, limit: int
+    client: Client, batch: BatchRecord, wanted: State | str, *, offset: int, limit: int
 ) -> MemberPage:
     """A page of them from `offset`, or of those that are wanted within the bounds of a request."""
+    batch_id = batch.id
     if not wanted:
         page = await client.storage.members(batch_id, offset=offset, limit=limit)
         end = offset + len(page.ids)
@@ -75,7 +76,8 @@ async def find_members(
     look = LOOK_NESTED if wanted == BATCHES else LOOK
     step = 5 * STEP if wanted == BATCHES else STEP
     found: list[Member] = []
-    at, total, more = offset, 0, True
+    most = _most(batch, wanted)
+    at, total, more = offset, batch.total + batch.nested, most > 0
     while more and len(found) < limit and at - offset < look and time.monotonic() < ends:
         page = await client.storage.members(batch_id, offset=at, limit=step)
         total = page.total
@@ -83,7 +85,8 @@ async def find_members(
         room = limit - len(found)
         found += [member for _, member in matches[:room]]
         at += matches[room - 1][0] + 1 if len(matches) >= room else len(page.ids)
-        more = bool(page.ids) and at < total
+        # Where it was begun at the first member, it is known when none can come any more.
+        more = bool(page.ids) and at < total and (offset > 0 or len(found) < most)
     return MemberPage(found, total, offset, at - offset, at, more)
 
 
@@ -124,6 +127,18 @@ async def few_at_once(read: Callable[[str], Awaitable[T]], ids: Iterable[str]) -
 
     await asyncio.gather(*(lane() for _ in range(min(AT_ONCE, len(wanted)))))
     return [told[number] for number in range(len(wanted))]
+
+
+def _most(batch: BatchRecord, wanted: State | str) -> int:
+    """How many of its members can be wanted ones, by its counters."""
+    if wanted == BATCHES:
+        return batch.nested
+    ended = {
+        State.SUCCEEDED: batch.succeeded,
+        State.FAILED: batch.failed,
+        State.CANCELLED: batch.cancelled,
+    }
+    return ended.get(State(wanted), batch.pending)
 
 
 async def _matches(client: Client, ids: Sequence[str], wanted: State | str) -> list[tuple[int, Member]]:

@@ -16,6 +16,7 @@ from asyncjobs_dashboard.pages import (
     overview,
     processes,
     queues,
+    recurring,
     search,
     workers,
 )
@@ -46,6 +47,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/batch/{id}", "batch", batches.batch, READ),
     Route("POST", "/batch/{id}/cancel", "batch_cancel", batches.cancel, CONTROL),
     Route("POST", "/batch/{id}/requeue", "batch_requeue", batches.requeue, CONTROL),
+    Route("GET", "/recurring", "recurring", recurring.recurring, READ),
+    Route("GET", "/recurring/job", "recurring_job", recurring.one, READ),
+    Route("POST", "/recurring/{action}", "recurring_act", recurring.act, CONTROL),
     Route("GET", "/limits", "limits", limits.limits, READ),
     Route("POST", "/limits/set", "limit_set", limits.set_numbers, CONTROL),
     Route("POST", "/limits/reset", "limit_reset", limits.reset, CONTROL),

@@ -84,12 +84,14 @@ async def give_cookie(request: web.Request, handler: Handler) -> web.StreamRespo
 async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let a request through to its handler if its host, its sender and its token allow that."""
     setup = request.app[SETUP]
-    if setup.allowed_hosts is not None and not host_allowed(request.host, setup.allowed_hosts):
-        raise Refused("host", request.host)
     resource = request.match_info.route.resource
     route = setup.route(resource.name if resource is not None else None)
     # Of what isn't there, nobody learns who may not read.
     needed = Access.READ if route is None else route.needs
+    # The page that says so needs what error pages are made of.
+    allowed = setup.allowed_hosts is None or host_allowed(request.host, setup.allowed_hosts)
+    if not allowed and needed is not Access.DENY:
+        raise Refused("host", request.host)
     if needed is not Access.DENY:
         request[ACCESS] = await _granted(request)
         if access_of(request) is Access.DENY:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from typing import Literal, Protocol
 
 import pytest
@@ -13,7 +13,7 @@ from tests.browser import chromium
 from tests.browser.stage import Stage, staged
 from tests.browser.tab import Tab
 from tests.conftest import SharedServers
-from tests.servers import Flavour
+from tests.servers import Flavour, Server, ServerMissing
 
 Theme = Literal["light", "dark"]
 DESK = (1280, 800)
@@ -83,12 +83,16 @@ async def open_tab(browser: Browser) -> AsyncIterator[OpenTab]:
 
 
 @pytest.fixture(scope="module")
-async def gallery(shared_servers: SharedServers, flavour: Flavour) -> AsyncIterator[Stage]:
+async def gallery(flavour: Flavour) -> AsyncIterator[Stage]:
     """A stage that a module's tests share: to be looked at, not changed."""
-    server = shared_servers.server(flavour)
-    server.flush()
-    async with staged(server.url) as stage:
-        yield stage
+    try:
+        server = Server(flavour).start()
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    # Its own server: the one that tests share is emptied for each of them.
+    with closing(server):
+        async with staged(server.url) as stage:
+            yield stage
 
 
 @pytest.fixture

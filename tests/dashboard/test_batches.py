@@ -72,7 +72,7 @@ async def test_the_list(client: Client, registry: Registry, work: Any, serve: Se
     rows = [plain(row) for row in re.findall(r"<tr id=.*?</tr>", text, re.DOTALL)]
     assert ["mixed" in row or "inner" in row for row in rows] == [True, True, False]
     (row,) = (row for row in rows if "in mixed" not in row and "mixed" in row)
-    assert "60% 2 succeeded 1 failed 2 pending open 4 and 1 batch" in row
+    assert "60% 2 succeeded 1 failed 1 pending 0 of 1 nested batch ended open 4" in row
     assert "in mixed" in next(row for row in rows if "inner" in row)
     assert f"{nameless.id} 100% 1 succeeded succeeded 1" in rows[2]
     assert f'href="/batch/{mixed.id}"' in text
@@ -113,6 +113,7 @@ async def test_one(client: Client, registry: Registry, work: Any, serve: Serve) 
     assert bad.id in failed
     assert good.id not in failed
     assert "Looked at 3 members of 3: 1 is failed." in plain(failed)
+    assert "none of its 3 members is cancelled" in await read(browser, f"/batch/{batch.id}?show=cancelled")
     assert f'href="/batch/{batch.id}"' in await read(browser, f"/job/{good.id}")
     assert f'href="/batch/{batch.id}"' in await read(browser, f"/job/{waiting.id}")
     response = await browser.get("/search", params={"q": batch.id})

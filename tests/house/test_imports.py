@@ -56,7 +56,17 @@ LAYERS = (
 """`""` is the package itself, with the public names."""
 
 DASHBOARD_LAYERS = (
-    ("assets", "auth", "csrf", "formatting", "navigation", "payloads", "tracebacks", "charts"),
+    (
+        "assets",
+        "auth",
+        "csrf",
+        "formatting",
+        "navigation",
+        "payloads",
+        "schedule_text",
+        "tracebacks",
+        "charts",
+    ),
     ("routing", "actions", "graph", "timeline", "listing", "live", "process_locks"),
     ("members",),
     ("nesting",),

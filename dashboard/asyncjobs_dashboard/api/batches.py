@@ -36,7 +36,7 @@ async def members(request: web.Request, asked: Asked) -> web.Response:
     client = request.app[SETUP].client
     known = await known_batch(request)
     found = await find_members(
-        client, known.id, check_wanted(asked.get("show", "")), offset=asked["from"], limit=asked["size"]
+        client, known.record, check_wanted(asked.get("show", "")), offset=asked["from"], limit=asked["size"]
     )
     jobs: list[dict[str, Any]] = []
     nested: list[dict[str, Any]] = []

@@ -65,7 +65,7 @@ async def batch(request: web.Request) -> web.Response:
         around(client, record),
         tree(client, record),
         _waiting(client, record),
-        find_members(client, record.id, wanted, offset=offset, limit=PAGE),
+        find_members(client, record, wanted, offset=offset, limit=PAGE),
     )
     return await page(
         request,

@@ -212,6 +212,18 @@ class Graph {
   }
 }
 
+// -- times in the zone of who looks --
+
+function localize() {
+  for (const element of document.querySelectorAll("time[data-local]")) {
+    const when = new Date(element.getAttribute("datetime"));
+    element.textContent = `${when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })} here`;
+    element.hidden = false;
+  }
+}
+localize();
+document.addEventListener("htmx:after:swap", localize);
+
 const box = document.getElementById("live-graph");
 const graph = box && window.uPlot ? new Graph(box) : null;
 
