@@ -17,6 +17,7 @@ from asyncjobs_dashboard.listing import MOST, PAGE, Filter
 from asyncjobs_dashboard.navigation import STATES
 from asyncjobs_dashboard.routes import ROUTES
 from tests.dashboard.conftest import Serve
+from tests.house.sources import ROOT
 
 API = [route for route in ROUTES if route.api]
 PATHS: dict[str, dict[str, Any]] = description()["paths"]
@@ -92,6 +93,12 @@ def test_answers_always_have_all_their_fields() -> None:
 def test_no_component_is_left_over() -> None:
     used = set(re.findall(r"#/components/\w+/\w+", str(description())))
     assert used == {f"#/components/{kind}/{name}" for kind, names in COMPONENTS.items() for name in names}
+
+
+def test_the_documentation_has_every_path() -> None:
+    text = (ROOT / "docs" / "dashboard.md").read_text()
+    told = set(re.findall(r"^\| `(GET|POST) (/[^`?]+)", text, re.MULTILINE))
+    assert told == {(route.method, without_patterns(route.path)) for route in API}
 
 
 def test_it_knows_the_same_states_filters_and_sizes_as_the_pages() -> None:

@@ -20,10 +20,13 @@ async def search(request: web.Request, asked: Asked) -> web.Response:
     word = asked["q"].strip().removeprefix("~")
     if not word:
         raise OptionError("q is empty: give an id, a host or a queue")
-    record, batch, recurring, workers = await asyncio.gather(
-        client.storage.get(word), client.get_batch(word), client.recurring.get(word), client.workers()
+    record, batch, recurring, workers, queues = await asyncio.gather(
+        client.storage.get(word),
+        client.get_batch(word),
+        client.recurring.get(word),
+        client.workers(),
+        client.queues(),
     )
-    queues = await client.queues()
     return web.json_response(
         {
             "job": None if record is None else documents.job_document(client, record),
