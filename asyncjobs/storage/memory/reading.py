@@ -36,16 +36,18 @@ def _in_order(shards: Sequence[Shard], state: State, queue: str | None) -> Itera
                 if name in shard.queues:
                     yield from shard.in_order(name)
     elif state is State.PROCESSING:
-        running = [(worker_id, job_id, shard) for shard in shards for worker_id, job_id in _leases(shard)]
-        yield from (shard.jobs[job_id] for _, job_id, shard in sorted(running, key=lambda lease: lease[:2]))
+        running = [
+            (worker_id, at, job_id) for at, shard in enumerate(shards) for worker_id, job_id in _leases(shard)
+        ]
+        yield from (shards[at].jobs[job_id] for _, at, job_id in sorted(running))
     else:
         listed = [
-            (shard.lists[state].rank(job_id), job_id, shard)
-            for shard in shards
+            (shard.lists[state].rank(job_id), at, job_id)
+            for at, shard in enumerate(shards)
             if state in shard.lists
             for job_id in shard.lists[state]
         ]
-        yield from (shard.jobs[job_id] for _, job_id, shard in sorted(listed, key=lambda entry: entry[:2]))
+        yield from (shards[at].jobs[job_id] for _, at, job_id in sorted(listed))
 
 
 def held(shards: Sequence[Shard], worker: str, limit: int) -> Page:

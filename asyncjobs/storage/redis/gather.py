@@ -10,20 +10,18 @@ from asyncjobs.storage.base import JobRecord, Page, QueueRecord, State, WorkerRe
 
 
 def _order(state: State, entered: Mapping[str, int]) -> Callable[[JobRecord], Any]:
+    """By what jobs of several shards are in order; of those alike, a shard's come before the next one's."""
     if state in (State.SCHEDULED, State.RETRYING):
-        return lambda job: (job.due_ms, job.id)
-    if state is State.AWAITING:
-        return lambda job: (entered.get(job.id, 0), job.id)
+        return lambda job: job.due_ms
+    if state in (State.AWAITING, State.THROTTLED):
+        return lambda job: entered.get(job.id, 0)
     if state is State.PROCESSING:
-        return lambda job: (job.worker, job.id)
-    if state is State.ENQUEUED:
-        # Within a shard the queue's order is exact; across shards, jobs are merged by their time.
-        return lambda job: job.enqueued_ms
-    return lambda job: (job.finished_ms, job.id)
+        return lambda job: job.worker
+    return lambda job: job.finished_ms
 
 
 def merge_pages(pages: Sequence[Page], state: State, newest_first: bool, entered: Mapping[str, int]) -> Page:
-    """One page from the shards' pages, each of which is in order. `entered`: since when jobs are awaiting."""
+    """One page from the shards' pages, each in order. `entered`: since when jobs await or are throttled."""
     if len(pages) == 1:
         return pages[0]
     jobs = list(heapq.merge(*(page.jobs for page in pages), key=_order(state, entered), reverse=newest_first))
