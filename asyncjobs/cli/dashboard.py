@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import re
 import signal
-import threading
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -16,13 +15,10 @@ from asyncjobs.cli.connection import PATIENCE, Place, connection_options
 from asyncjobs.cli.exits import OK
 
 if TYPE_CHECKING:
-    import asyncio
-
     from asyncjobs.registry import Registry
+    from asyncjobs_dashboard import Dashboard
 
 HOST, PORT = "127.0.0.1", 8080
-START_SECONDS = 10.0
-"""In which the thread beside a worker has to listen."""
 
 
 @click.command(short_help="Serve the dashboard: jobs, queues and workers in a browser.")
@@ -88,42 +84,38 @@ def address(text: str) -> tuple[str, int]:
 @contextlib.contextmanager
 def beside_worker(place: Place, registry: Registry | None, where: tuple[str, int]) -> Generator[None]:
     """Serve it in a thread with a loop of its own: it answers, too, while a job blocks the worker's loop."""
-    import asyncio
+    from asyncjobs_dashboard.thread import in_thread
 
-    ready = threading.Event()
-    failed: list[BaseException] = []
-    started: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        started.append((asyncio.get_running_loop(), stop))
-        await _serve(place, registry, *where, stop=stop, ready=ready)
-
-    def run() -> None:
+    with contextlib.ExitStack() as stack:
         try:
-            asyncio.run(serve())
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=run, name="asyncjobs dashboard", daemon=True)
-    thread.start()
-    ready.wait(START_SECONDS)
-    if failed:
-        raise failed[0]
-    try:
+            url = stack.enter_context(in_thread(lambda: _make(place, registry, *where)))
+        except OSError as error:
+            raise _taken(*where, error) from None
+        click.echo(_told(place, url))
         yield
-    finally:
-        if started:
-            loop, stop = started[0]
-            # Its loop may have ended by itself in the meantime.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(stop.set)
-        thread.join(timeout=5)
 
 
 async def _serve(
+    place: Place, registry: Registry | None, host: str, port: int, *, read_only: bool, title: str
+) -> None:
+    """Until SIGINT or SIGTERM."""
+    import asyncio
+
+    until = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, until.set)
+    async with contextlib.AsyncExitStack() as stack:
+        made = _make(place, registry, host, port, read_only=read_only, title=title)
+        try:
+            served = await stack.enter_async_context(made)
+        except OSError as error:
+            raise _taken(host, port, error) from None
+        click.echo(_told(place, served.url))
+        await until.wait()
+
+
+def _make(
     place: Place,
     registry: Registry | None,
     host: str,
@@ -131,33 +123,21 @@ async def _serve(
     *,
     read_only: bool = False,
     title: str = "asyncjobs",
-    stop: asyncio.Event | None = None,
-    ready: threading.Event | None = None,
-) -> None:
-    """Until `stop`; without one, until SIGINT or SIGTERM."""
-    import asyncio
-
+) -> Dashboard:
     from asyncjobs.client import Client
     from asyncjobs_dashboard import Dashboard
 
     client = Client(
         place.url, registry=registry, namespace=place.namespace, shards=place.shards, patience=PATIENCE
     )
-    until = stop or asyncio.Event()
-    if stop is None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, until.set)
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            served = await stack.enter_async_context(
-                Dashboard(client, host, port, read_only=read_only, title=title)
-            )
-        except OSError as error:
-            raise click.ClickException(
-                f"The dashboard can't listen at {host}:{port}: {error.strerror or error}. Give another port."
-            ) from None
-        click.echo(f"The dashboard is at {served.url} (Redis is {place.shown})")
-        if ready is not None:
-            ready.set()
-        await until.wait()
+    return Dashboard(client, host, port, read_only=read_only, title=title)
+
+
+def _told(place: Place, url: str) -> str:
+    return f"The dashboard is at {url} (Redis is {place.shown})"
+
+
+def _taken(host: str, port: int, error: OSError) -> click.ClickException:
+    return click.ClickException(
+        f"The dashboard can't listen at {host}:{port}: {error.strerror or error}. Give another port."
+    )

@@ -24,8 +24,13 @@ import click
     help="A server of your own, where only the namespace `asyncjobs-demo` is touched. "
     "Default: the packaged Valkey, started for this run.",
 )
-def demo(kill: bool, processes: int, url: str | None) -> int:
-    """Analyse the Python standard library's own sources, one job a file.
+@click.option(
+    "--dashboard/--no-dashboard",
+    default=None,
+    help="Serve the dashboard meanwhile, and then until Ctrl-C. Default: on a terminal.",
+)
+def demo(kill: bool, processes: int, url: str | None, dashboard: bool | None) -> int:
+    """Analyse the Python standard library's own sources, one job a file, and watch it in the dashboard.
 
     \b
     Examples:
@@ -34,4 +39,4 @@ def demo(kill: bool, processes: int, url: str | None) -> int:
     """
     from asyncjobs.demo import run_demo
 
-    return run_demo(kill=kill, processes=processes, url=url)
+    return run_demo(kill=kill, processes=processes, url=url, dashboard=dashboard)

@@ -58,7 +58,9 @@ class Display:
             f"{delayed} are delayed by 1 to 5 s, {failing} are made to fail at first and retried",
         )
 
-    def started(self, url: str, processes: int, concurrency: int, *, embedded: bool) -> None:
+    def started(
+        self, url: str, processes: int, concurrency: int, *, embedded: bool, dashboard: str | None = None
+    ) -> None:
         """What was started for it."""
         note = ", a Valkey started for this run" if embedded else ""
         say(self.console, "server", without_password(url) + note)
@@ -67,7 +69,13 @@ class Display:
             "workers",
             f"{counted(processes, 'process')}, each with up to {counted(concurrency, 'job')} at once",
         )
+        if dashboard is not None:
+            say(self.console, "dashboard", dashboard)
         self.console.print()
+
+    def staying(self, url: str) -> None:
+        """What is still there when all is done."""
+        self.console.print(f"\nThe dashboard stays at {url} until Ctrl-C.")
 
     def killed(self, pid: int, running: int) -> None:
         """A worker was killed."""

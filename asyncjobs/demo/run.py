@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from asyncjobs.client import Client
+from asyncjobs.demo import dashboard as dashboards
 from asyncjobs.demo.course import Course, DemoError, clean
 from asyncjobs.demo.display import Display
 from asyncjobs.demo.interruption import Interrupted, signals_heeded
@@ -33,11 +34,12 @@ GRACE = 1.0
 """Seconds that running jobs have when the demo is interrupted."""
 
 
-def run(*, kill: bool, processes: int, url: str | None) -> int:
+def run(*, kill: bool, processes: int, url: str | None, dashboard: bool | None) -> int:
     """See `asyncjobs.demo.run_demo`."""
     if processes < 1:
         raise OptionError(f"processes must be 1 or more, not {processes}")
     display = Display()
+    is_served = dashboards.wanted(dashboard, is_terminal=display.console.is_terminal)
     with signals_heeded() as interrupted:
         try:
             with ExitStack() as started:
@@ -59,13 +61,20 @@ def run(*, kill: bool, processes: int, url: str | None) -> int:
                 )
                 started.enter_context(display.log())
                 workers = started.enter_context(WorkerProcesses(settings, processes))
-                display.started(address, processes, CONCURRENCY, embedded=url is None)
+                looking = Client(address, registry=registry, namespace=NAMESPACE)
+                seen_at = started.enter_context(dashboards.served(looking)) if is_served else None
+                display.started(address, processes, CONCURRENCY, embedded=url is None, dashboard=seen_at)
+                if seen_at is not None:
+                    dashboards.open_in_browser(seen_at)
                 client = Client(address, registry=registry, namespace=NAMESPACE)
                 course = Course(client, tasks, workers, processes, display)
                 outcome = asyncio.run(_unless_ended(course.run(kill=kill), interrupted, workers.ended))
-            report(display.console, outcome, next_steps(kill=kill, url=url))
-            if interrupted.done():
-                raise Interrupted(interrupted.result())
+                report(display.console, outcome, next_steps(kill=kill, url=url))
+                if interrupted.done():
+                    raise Interrupted(interrupted.result())
+                if seen_at is not None:
+                    display.staying(seen_at)
+                    interrupted.result()
         except Interrupted as interruption:
             display.interrupted(interruption)
             return interruption.exit_code

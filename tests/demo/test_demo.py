@@ -15,6 +15,7 @@ import sysconfig
 import termios
 import threading
 import time
+import urllib.request
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -255,6 +256,13 @@ BAR = rf"━.* +[1-9]\d*/{len(FILES)}"
 def test_on_a_terminal_it_shows_a_bar_and_then_the_report(terminal: Terminal) -> None:
     terminal.read_until(BAR)
     assert HIDDEN in terminal.output
+    terminal.read_until("until Ctrl-C")
+    (url,) = re.findall(r"The dashboard stays at (http://127\.0\.0\.1:\d+/)", terminal.output)
+    with urllib.request.urlopen(url) as page:
+        text = page.read().decode()
+    assert "asyncjobs demo" in text
+    assert f"{len(FILES) + PINGS:,}" in text
+    terminal.type(b"\x03")
     terminal.read_until(None)
     assert terminal.process.wait(SOON) == 0
     assert terminal.output.rindex(SHOWN) > terminal.output.rindex(HIDDEN)

@@ -79,6 +79,7 @@ DASHBOARD_LAYERS = (
     ("routes",),
     ("app",),
     ("server",),
+    ("thread",),
     ("",),
 )
 """The same of the dashboard, all of which stands on the package (but not on its workers)."""
@@ -161,11 +162,12 @@ def test_every_layer_has_its_modules() -> None:
     assert not known - MODULES.keys()
 
 
-def test_the_dashboard_stands_on_the_package_and_only_the_command_line_on_the_dashboard() -> None:
+def test_the_dashboard_stands_on_the_package_and_only_the_command_line_and_the_demo_on_it() -> None:
     for module in MODULES:
         for other in _imports_of(module):
             if not module.startswith(DASHBOARD.name):
-                assert module.startswith("asyncjobs.cli") or not other.startswith(DASHBOARD.name), module
+                may = module.startswith(("asyncjobs.cli", "asyncjobs.demo"))
+                assert may or not other.startswith(DASHBOARD.name), module
             else:
                 assert not other.startswith(("asyncjobs.worker", "asyncjobs.cli", "asyncjobs.demo")), module
 
