@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-inp
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo    analyse the standard library with background jobs: the whole system in half a minute'
+	@echo 'make demo    analyse the standard library with background jobs, and watch it in the dashboard'
 	@echo 'make test    run the tests, on servers that they start themselves'
 	@echo 'make lint    check style and types'
 	@echo 'make format  put code into the common format'

@@ -32,9 +32,9 @@ def served(client: Client) -> Generator[str]:
 
     with contextlib.ExitStack() as stack:
         try:
-            url = stack.enter_context(in_thread(lambda: Dashboard(client, port=PORT, title="asyncjobs demo")))
+            url = stack.enter_context(in_thread(lambda: Dashboard(client, port=PORT, title="Demo")))
         except OSError:
-            url = stack.enter_context(in_thread(lambda: Dashboard(client, port=0, title="asyncjobs demo")))
+            url = stack.enter_context(in_thread(lambda: Dashboard(client, port=0, title="Demo")))
         yield url
 
 

@@ -260,7 +260,7 @@ def test_on_a_terminal_it_shows_a_bar_and_then_the_report(terminal: Terminal) ->
     (url,) = re.findall(r"The dashboard stays at (http://127\.0\.0\.1:\d+/)", terminal.output)
     with urllib.request.urlopen(url) as page:
         text = page.read().decode()
-    assert "asyncjobs demo" in text
+    assert "Overview · Demo" in text
     assert f"{len(FILES) + PINGS:,}" in text
     terminal.type(b"\x03")
     terminal.read_until(None)
