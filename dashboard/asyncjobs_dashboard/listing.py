@@ -21,7 +21,7 @@ LOOK = 5_000
 """Jobs that one request looks at, to find those that match."""
 LOOK_SECONDS = 2.0
 """For which one request looks, if that comes earlier."""
-STEP = 200
+STEP = 100
 """Jobs that are read at a time."""
 BY_TIME = frozenset({State.SCHEDULED, State.RETRYING, State.SUCCEEDED, State.FAILED, State.CANCELLED})
 """Lists that are sorted by the time that is filtered by."""
