@@ -74,6 +74,8 @@ EXPECTED = {
     "api_batch_requeue": CONTROL,
     "api_recurring_jobs": READ,
     "api_recurring": READ,
+    "api_recurring_preview": READ,
+    "api_recurring_reschedule": CONTROL,
     "api_recurring_act": CONTROL,
     "api_limits": READ,
     "api_limit_set": CONTROL,
@@ -88,7 +90,8 @@ EXPECTED = {
 
 MISSING = {
     *("bulk_job", "batch", "recurring_job", "worker"),
-    *("api_worker", "api_batch", "api_batch_jobs", "api_recurring", "api_bulk_job"),
+    *("api_worker", "api_batch", "api_batch_jobs", "api_recurring"),
+    *("api_recurring_preview", "api_bulk_job"),
 }
 """What it asks for isn't there, which readers are told."""
 ASKS = {"api_search": "?q=x"}

@@ -192,6 +192,15 @@ async def test_recurring_jobs_whatever_their_ids(client: Client, work: Any, prog
     told = await program.post("api_recurring_act", id=ODD, action="pause")
     assert (told["recurring"]["paused"], told["recurring"]["next_at"], told["job"]) == (True, None, None)
     assert not (await program.post("api_recurring_act", id=ODD, action="resume"))["recurring"]["paused"]
+    times = await program.get("api_recurring_preview", id=ODD, query={"schedule": "90m", "count": 3})
+    assert len(times["times"]) == 3
+    assert len((await program.get("api_recurring_preview", id=ODD))["times"]) == 5
+    told = await program.post(
+        "api_recurring_reschedule", {"schedule": "30 4 * * *", "timezone": "Asia/Tokyo"}, id=ODD
+    )
+    assert (told["schedule"], told["rescheduled"]) == ("30 4 * * * (Asia/Tokyo)", False)
+    await program.post("api_recurring_reschedule", {"schedule": "often"}, id=ODD, status=400)
+    assert (await program.post("api_recurring_act", id=ODD, action="reset"))["recurring"] == told
     assert (await program.post("api_recurring_act", id=ODD, action="remove"))["recurring"] is None
     for action in ("trigger", "pause", "resume", "remove"):
         await program.post("api_recurring_act", id=ODD, action=action, status=404)

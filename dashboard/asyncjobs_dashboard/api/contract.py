@@ -17,7 +17,6 @@ from typing import Any, cast
 from aiohttp import web
 
 from asyncjobs.errors import OptionError
-from asyncjobs_dashboard.setup import SETUP
 
 FILE = Path(__file__).parent / "openapi.json"
 SHOWN = 60
@@ -57,10 +56,7 @@ def checked(method: str, path: str, answer: Answer) -> Callable[[web.Request], A
         asked = object_of(query, _query(request, query["properties"]), "parameter")
         if method != "GET":
             asked |= object_of(body, await _body(request), "field")
-        response = await answer(request, asked)
-        if method != "GET":
-            request.app[SETUP].live.outdate()
-        return response
+        return await answer(request, asked)
 
     return handler
 

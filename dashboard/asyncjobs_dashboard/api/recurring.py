@@ -1,4 +1,4 @@
-"""Recurring jobs: running them now, pausing, resuming and removing them."""
+"""Recurring jobs: running them now, pausing, resuming, rescheduling and removing them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from aiohttp import web
 from asyncjobs.errors import RecurringNotFound
 from asyncjobs_dashboard.api import documents
 from asyncjobs_dashboard.api.contract import Asked
+from asyncjobs_dashboard.schedule_text import schedule_of
 from asyncjobs_dashboard.setup import SETUP
 
 
@@ -34,6 +35,26 @@ async def recurring(request: web.Request, asked: Asked) -> web.Response:
     return web.json_response(documents.recurring_document(found))
 
 
+async def preview(request: web.Request, asked: Asked) -> web.Response:
+    """When it occurs next, or would by another schedule."""
+    typed = asked.get("schedule")
+    times = await request.app[SETUP].client.recurring.preview(
+        request.match_info["id"],
+        None if typed is None else schedule_of(typed),
+        timezone=asked.get("timezone"),
+        count=asked["count"],
+    )
+    return web.json_response({"times": [documents.moment(at) for at in times]})
+
+
+async def reschedule(request: web.Request, asked: Asked) -> web.Response:
+    """Give it another schedule."""
+    job = await request.app[SETUP].client.recurring.reschedule(
+        request.match_info["id"], schedule_of(asked["schedule"]), timezone=asked.get("timezone")
+    )
+    return web.json_response(documents.recurring_document(job))
+
+
 async def act(request: web.Request, asked: Asked) -> web.Response:
     """Do something with one."""
     verbs = request.app[SETUP].client.recurring
@@ -46,6 +67,8 @@ async def act(request: web.Request, asked: Asked) -> web.Response:
             await verbs.pause(recurring_id)
         case "resume":
             await verbs.resume(recurring_id)
+        case "reset":
+            await verbs.reset(recurring_id)
         case _:
             await verbs.remove(recurring_id)
     found = await verbs.get(recurring_id)

@@ -49,7 +49,10 @@ API_ROUTES: tuple[Route, ...] = (
     _get("/api/recurring", "api_recurring_jobs", recurring.recurring_jobs),
     # Ids of recurring jobs may have braces in them.
     _get("/api/recurring/{id:[^/]+}", "api_recurring", recurring.recurring),
-    _post("/api/recurring/{id:[^/]+}/{action}", "api_recurring_act", recurring.act),
+    _get("/api/recurring/{id:[^/]+}/preview", "api_recurring_preview", recurring.preview),
+    _post("/api/recurring/{id:[^/]+}/reschedule", "api_recurring_reschedule", recurring.reschedule),
+    # A preview can only be looked at.
+    _post("/api/recurring/{id:[^/]+}/{action:(?!preview$)[^/]+}", "api_recurring_act", recurring.act),
     _get("/api/limits", "api_limits", limits.limits),
     _post("/api/limits/set", "api_limit_set", limits.set_numbers),
     _post("/api/limits/reset", "api_limit_reset", limits.reset_numbers),
