@@ -41,7 +41,8 @@ async def test_it_lets_go_of_its_lease_if_told_to(
 ):
     async with Client(redis_url, registry=counted.registry) as client:
         blocked = start_worker(redis_url, lease=LEASE, stall_timeout=0.5, release_on_stall=True)
-        job = await client.enqueue(counted.blocking_at_first, LONGER + 1)
+        # So long that another one takes it back in time also where it takes seconds to start.
+        job = await client.enqueue(counted.blocking_at_first, LONGER + 6)
         await eventually(lambda: ledger.runs()[job.id] == 1)
         other = start_worker(redis_url, lease=LEASE)
         assert await job.result(timeout=30) == 2
