@@ -75,7 +75,7 @@ def check_installed() -> None:
 
 def address(text: str) -> tuple[str, int]:
     """Host and port of `[HOST:]PORT`. Raises a usage error."""
-    found = re.fullmatch(r"(?:(?P<host>\[[0-9a-fA-F:]+\]|[^:\s]+):)?(?P<port>[0-9]{1,5})", text)
+    found = re.fullmatch(r"(?:(?P<host>\[[0-9a-fA-F:]+\]|[^:\s]*):)?(?P<port>[0-9]{1,5})", text)
     if found is None or int(found["port"]) > 65535:
         raise click.UsageError(f"--dashboard {text}: give a port, or host:port, as in 127.0.0.1:8080")
     return (found["host"] or HOST).strip("[]"), int(found["port"])

@@ -112,6 +112,9 @@ def _failures(snapshot: Snapshot) -> Iterator[Alert]:
     # The present hour alone would be silent at its beginning.
     failed = sum(bucket.totals.get("failed", 0) for bucket in snapshot.hours[-1:])
     before = sum(bucket.totals.get("failed", 0) for bucket in snapshot.hours[-2:-1])
+    if not snapshot.stats.counts.get(State.FAILED, 0):
+        # Requeued or deleted since: nothing waits to be looked at.
+        failed = before = 0
     if failed or (before and snapshot.stats.now.minute < 15):
         count, when = (failed, "in this hour") if failed else (before, "in the last hour")
         yield Alert(

@@ -27,7 +27,10 @@ Authorize = Callable[[web.Request], Awaitable[Access]]
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """Names by which a browser on this machine speaks to it."""
 
-FORWARDING = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
+FORWARDING = (
+    *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server", "X-Forwarded-Port"),
+    *("X-Real-IP", "X-Client-IP", "CF-Connecting-IP", "Forwarded", "Via"),
+)
 """Headers by which a proxy tells that it speaks for somebody else."""
 
 
@@ -69,5 +72,7 @@ def host_allowed(host: str, allowed: Collection[str]) -> bool:
     A page of another site can have its own name resolve to this machine ("DNS rebinding"), but not keep that
     name out of the header.
     """
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    return name.lower() in allowed or host.lower() in allowed
+    name, _, port = host.rpartition(":") if not host.endswith("]") else (host, "", "")
+    if not name:
+        name, port = port, ""
+    return name.lower() in allowed and (not port or port.isdigit())

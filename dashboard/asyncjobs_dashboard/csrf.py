@@ -72,7 +72,7 @@ class Tokens:
             raise CsrfError("The browser sent no valid cookie with the form.")
         if not given:
             raise CsrfError("The form came without its token.")
-        if not hmac.compare_digest(given.encode(), self._sign(f"form:{number}").encode()):
+        if not hmac.compare_digest(given.encode(errors="replace"), self._sign(f"form:{number}").encode()):
             raise CsrfError("The form's token isn't valid any more.")
 
     def _number(self, request: web.Request) -> tuple[str | None, float]:
@@ -81,13 +81,15 @@ class Tokens:
         if len(parts) != 3:
             return None, 0.0
         number, made, signature = parts
-        if not hmac.compare_digest(signature.encode(), self._sign(f"cookie:{number}.{made}").encode()):
+        if not hmac.compare_digest(
+            signature.encode(errors="replace"), self._sign(f"cookie:{number}.{made}").encode()
+        ):
             return None, 0.0
         age = time.time() - int(made)
         return (number, age) if age < LIFETIME else (None, 0.0)
 
     def _sign(self, text: str) -> str:
-        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._secret, text.encode(errors="replace"), hashlib.sha256).hexdigest()
 
 
 def check_origin(request: web.Request) -> None:
@@ -99,5 +101,11 @@ def check_origin(request: web.Request) -> None:
             raise CsrfError("The request was made by another site.")
         return
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+    if origin is None:
+        return
+    try:
+        site = urlsplit(origin).netloc.lower()
+    except ValueError:
+        site = ""
+    if site != request.host.lower():
         raise CsrfError("The request was made by another site.")

@@ -271,7 +271,16 @@ async def test_a_key_of_ones_own_survives_a_restart(memory: Client, serve: Serve
 
 
 @pytest.mark.parametrize(
-    "header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host", "Via", "X-Forwarded-Proto"]
+    "header",
+    [
+        "X-Forwarded-For",
+        "CF-Connecting-IP",
+        "X-Real-IP",
+        "Forwarded",
+        "X-Forwarded-Host",
+        "Via",
+        "X-Forwarded-Proto",
+    ],
 )
 async def test_a_proxy_makes_nobody_local(memory: Client, serve: Serve, header: str) -> None:
     response = await (await serve(memory)).get("/", headers={header: "127.0.0.1"})
@@ -384,6 +393,7 @@ async def test_readers_see_no_buttons(memory: Client, serve: Serve, job_id: str,
         ("127.0.0.1:1", True),
         ("127.0.0.2", False),
         ("localhost.", False),
+        ("localhost:evil.example", False),
         ("evil@localhost", False),
         ("", False),
     ],
@@ -396,3 +406,12 @@ def test_allowed_hosts(host: str, right: bool) -> None:
 async def test_options_that_cannot_be_right(memory: Client, options: dict[str, object]) -> None:
     with pytest.raises(OptionError):
         create_app(memory, **options)  # type: ignore[arg-type]
+
+
+async def test_an_origin_that_cannot_be_read_is_another_site(
+    memory: Client, serve: Serve, job_id: str
+) -> None:
+    browser = await serve(memory)
+    form = {"csrf_token": await token(browser, f"/job/{job_id}")}
+    response = await browser.post(f"/job/{job_id}/run", data=form, headers={"Origin": "http://[evil"})
+    assert response.status == 403
