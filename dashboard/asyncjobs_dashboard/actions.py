@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asyncjobs import Client, State
-from asyncjobs.errors import OptionError
+from asyncjobs.errors import JobStateError, OptionError
 from asyncjobs.options import check_queue_name
 
 
@@ -94,6 +94,7 @@ async def carry_out(client: Client, action: Action, job_id: str, queue: str = ""
     elif action is MOVE:
         await client.move(job_id, queue)
     elif action is CANCEL:
-        await client.cancel(job_id)
+        if not await client.cancel(job_id):
+            raise JobStateError(f"job {job_id} isn't cancelled: it has ended")
     else:
         await client.delete(job_id)
