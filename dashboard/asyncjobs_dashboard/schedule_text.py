@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, tzinfo
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from asyncjobs.errors import OptionError
@@ -62,6 +63,7 @@ def in_zone(when: datetime, name: str) -> str:
     return f"{when.astimezone(zone):%a %-d %b %H:%M:%S %Z}"
 
 
+@cache
 def zones() -> list[str]:
     """Names of time zones to choose from."""
     places = (zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/"))

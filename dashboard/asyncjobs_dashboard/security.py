@@ -84,8 +84,7 @@ async def give_cookie(request: web.Request, handler: Handler) -> web.StreamRespo
 async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let a request through to its handler if its host, its sender and its token allow that."""
     setup = request.app[SETUP]
-    resource = request.match_info.route.resource
-    route = setup.route(resource.name if resource is not None else None)
+    route = setup.route(_name(request))
     # Of what isn't there, nobody learns who may not read.
     needed = Access.READ if route is None else route.needs
     # The page that says so needs what error pages are made of.

@@ -11,6 +11,7 @@ from asyncjobs_dashboard.api.contract import Asked
 from asyncjobs_dashboard.api.jobs import action_of
 from asyncjobs_dashboard.bulk import BulkJob
 from asyncjobs_dashboard.listing import Filter
+from asyncjobs_dashboard.pages.bulk import known
 from asyncjobs_dashboard.setup import SETUP
 
 
@@ -36,20 +37,11 @@ async def bulk_jobs(request: web.Request, asked: Asked) -> web.Response:
 
 async def bulk_job(request: web.Request, asked: Asked) -> web.Response:
     """One, and how far it is."""
-    return web.json_response(documents.bulk_document(_known(request)))
+    return web.json_response(documents.bulk_document(known(request)))
 
 
 async def stop(request: web.Request, asked: Asked) -> web.Response:
     """End one; nothing happens to one that is over."""
-    job = _known(request)
+    job = known(request)
     await request.app[SETUP].bulk.stop(job)
     return web.json_response(documents.bulk_document(job))
-
-
-def _known(request: web.Request) -> BulkJob:
-    job = request.app[SETUP].bulk.get(request.match_info["id"])
-    if job is None:
-        raise web.HTTPNotFound(
-            text="This bulk job isn't known: it was another process', or is long over. What it did stays."
-        )
-    return job

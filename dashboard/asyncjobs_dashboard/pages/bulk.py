@@ -42,17 +42,18 @@ async def bulk_jobs(request: web.Request) -> web.Response:
 
 async def bulk_job(request: web.Request) -> web.Response:
     """One, and how far it is."""
-    return await page(request, "bulk_job.html", section="bulk", job=_known(request))
+    return await page(request, "bulk_job.html", section="bulk", job=known(request))
 
 
 async def stop(request: web.Request) -> web.Response:
     """End one."""
-    job = _known(request)
+    job = known(request)
     await request.app[SETUP].bulk.stop(job)
     raise see_other(request, "bulk_job", id=job.id)
 
 
-def _known(request: web.Request) -> BulkJob:
+def known(request: web.Request) -> BulkJob:
+    """The one in the path. Raises `HTTPNotFound`."""
     job = request.app[SETUP].bulk.get(request.match_info["id"])
     if job is None:
         raise web.HTTPNotFound(

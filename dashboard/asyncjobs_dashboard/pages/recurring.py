@@ -5,8 +5,6 @@ Their ids may hold slashes and dots, so that they stand in queries and forms, no
 
 from __future__ import annotations
 
-from functools import cache
-
 from aiohttp import web
 
 from asyncjobs import Client, State
@@ -89,12 +87,11 @@ async def one(request: web.Request) -> web.Response:
         wanted=wanted,
         wanted_zone=(zone or "UTC") if isinstance(_interval(typed), str) else "",
         wrong=wrong,
-        zones=_zones(),
+        zones=schedule_text.zones(),
         text_of=schedule_text.text_of,
         zone_of=schedule_text.zone_of,
         in_zone=schedule_text.in_zone,
         said=said,
-        State=State,
     )
 
 
@@ -161,8 +158,3 @@ def _arguments(client: Client, record: RecurringRecord) -> Arguments:
     except SerializationError as error:
         return Arguments((), str(error))
     return arguments(client, JobRecord(record.id, known.name, known.queue, State.AWAITING, known.payload))
-
-
-@cache
-def _zones() -> list[str]:
-    return schedule_text.zones()
